@@ -1,0 +1,21 @@
+"""What this app adds below /api/v1/. Every app's `api/routes.py` offers the same two names."""
+
+from django.urls import path
+from rest_framework.routers import BaseRouter
+
+from sensors.api import (
+    converters,  # noqa: F401 - registers <identifier:…> and <network:…>
+    views,
+)
+
+
+def register(router: BaseRouter) -> None:
+    """Register the app's viewsets."""
+    router.register("networks", views.NetworkViewSet, basename="network")
+    router.register("gateways", views.GatewayViewSet, basename="gateway")
+
+
+extra_patterns = [
+    path("networks/<network:slug>/members/", views.MembersView.as_view(), name="network-members"),
+    path("networks/<network:slug>/members/<str:username>/", views.MemberView.as_view(), name="network-member"),
+]

@@ -1,0 +1,117 @@
+"""How many requests a caller may make; beyond that the answer is 429 with Retry-After."""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Final
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from sensors.api.counters import counters
+
+_PERIODS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Attempts from one address with any names: a household or office shares one, a password list needs far more.
+_ADDRESS_SHARE: Final = 10
+# Names kept while Redis is away; a flood of them forgets the oldest instead of filling the memory.
+_LOCAL_KEYS: Final = 10_000
+
+
+def parse_rate(rate: str) -> tuple[int, int]:
+    """Return (requests, window_s) of a rate such as "12000/min" or "10/s".
+
+    Raises ValueError for anything else, so that a mistyped setting does not start.
+    """
+    number, _, period = rate.partition("/")
+    if period.strip()[:1] not in _PERIODS_S or not number.strip().isdigit() or int(number) < 1:
+        raise ValueError(f'a throttle rate is like "100/s" or "12000/min", not {rate!r}')
+    return int(number), _PERIODS_S[period.strip()[0]]
+
+
+class WindowThrottle(BaseThrottle):
+    """Counts requests in windows that start at multiples of their length; one round trip to Redis each."""
+
+    scope = ""
+
+    def __init__(self) -> None:
+        self.requests, self.window_s = parse_rate(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"][self.scope])
+        self.wait_s: float | None = None
+
+    def wait(self) -> float | None:
+        """Return the seconds until the window ends, for Retry-After."""
+        return self.wait_s
+
+    def take(self, key: str, *, at_most: int, now_s: float) -> bool:
+        """Count one request for `key`; return whether it is within `at_most`. Redis away: it is."""
+        number = self.count(self.key(key, now_s), now_s)
+        if number is None or number <= at_most:
+            return True
+        self.wait_s = self.window_s - now_s % self.window_s
+        return False
+
+    def key(self, key: str, now_s: float) -> str:
+        """Return the counter's name in the window of `now_s`."""
+        return f"fleet:throttle:{self.scope}:{key}:{int(now_s // self.window_s)}"
+
+    def count(self, key: str, now_s: float) -> int | None:
+        """Return the number of requests counted under `key`, or None if nobody knows."""
+        return counters().count(key, window_s=self.window_s)
+
+
+class CallerThrottle(WindowThrottle):
+    """The limit of one caller: one token, else one user, else one address. API_THROTTLE sets it."""
+
+    scope = "caller"
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """Return whether this request is within the caller's limit."""
+        return self.take(self.caller(request), at_most=self.requests, now_s=time.time())
+
+    def caller(self, request: Request) -> str:
+        """Return the name under which the request counts; a token's is its hash."""
+        digest = getattr(request.auth, "digest", None)
+        if digest:
+            return f"token:{digest[:32]}"
+        if request.user and request.user.is_authenticated:
+            return f"user:{request.user.pk}"
+        return f"address:{self.get_ident(request)}"
+
+
+class LoginThrottle(WindowThrottle):
+    """Attempts to log in with one name from one address, and from one address at all. LOGIN_THROTTLE sets it.
+
+    While Redis is away each process counts for itself: guessing passwords is never free.
+    """
+
+    scope = "login"
+
+    def attempt(self, address: str, username: str, *, now_s: float) -> bool:
+        """Count one attempt; return whether it is within the limits."""
+        name = hashlib.sha256(username.strip().lower().encode(errors="replace")).hexdigest()[:32]
+        by_address = self.take(f"address:{address}", at_most=self.requests * _ADDRESS_SHARE, now_s=now_s)
+        return self.take(f"{address}:{name}", at_most=self.requests, now_s=now_s) and by_address
+
+    def count(self, key: str, now_s: float) -> int | None:
+        """Return the shared count, or this process' own while Redis is away."""
+        number = super().count(key, now_s)
+        return _local.count(key) if number is None else number
+
+
+class _LocalCounts:
+    """Counts of this process, for as long as Redis is away. The keys name their window, so none must expire."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def count(self, key: str) -> int:
+        with self._lock:
+            self._counts[key] = number = self._counts.pop(key, 0) + 1
+            while len(self._counts) > _LOCAL_KEYS:
+                self._counts.popitem(last=False)
+        return number
+
+
+_local = _LocalCounts()

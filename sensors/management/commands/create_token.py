@@ -1,0 +1,42 @@
+"""`manage.py create_token`: an API token for a user, for programs that cannot log in."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sensors.errors import DomainError
+from sensors.models import User
+from sensors.services import create_token
+
+
+class Command(BaseCommand):
+    """Make an API token for a user and print it; it is stored as a hash and cannot be shown again.
+
+    Use it for programs: a person logs in at POST /api/v1/auth/token/. Delete tokens in the admin.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--user", required=True, help="Username of whom the token acts as.")
+        parser.add_argument("--name", default="", help="What the token is for; shown in the admin.")
+        parser.add_argument("--days", type=int, default=None, help="How long it is valid; without: until deleted.")
+        parser.add_argument("--json", action="store_true", help="Print one JSON object with token and expires_at.")
+
+    def handle(self, *, user: str, name: str, days: int | None, **options: Any) -> None:
+        """Make the token and print it."""
+        owner = User.objects.filter(username=user).first()
+        if owner is None:
+            raise CommandError(f"There is no user {user!r}; make one in the admin or by createsuperuser.")
+        try:
+            token, secret = create_token(owner, name=name, days=days)
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        if options["json"]:
+            expires_at = token.expiry and token.expiry.isoformat().replace("+00:00", "Z")
+            self.stdout.write(json.dumps({"token": secret, "expires_at": expires_at}))
+        else:
+            self.stdout.write(secret)

@@ -1,0 +1,122 @@
+"""Every read of networks, gateways and sensors that is shown or judged."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Min,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.lookups import GreaterThanOrEqual
+
+from sensors.models import Gateway, Membership, Network, Role, Sensor, User, Watermark
+
+STATUSES: Final = ("new", "up", "late", "down")
+
+if TYPE_CHECKING:
+    AnyUser = User | AnonymousUser
+else:
+    AnyUser = Any
+
+
+def visible_networks(user: AnyUser) -> QuerySet[Network]:
+    """Return the networks that `user` may see: all for staff, else those with a membership; none for nobody."""
+    return Network.objects.filter(_visible(user, "pk"))
+
+
+def visible_sensors(user: AnyUser) -> QuerySet[Sensor]:
+    """Return the sensors of the networks that `user` may see."""
+    return Sensor.objects.filter(_visible(user, "network_id"))
+
+
+def visible_gateways(user: AnyUser) -> QuerySet[Gateway]:
+    """Return the gateways of the networks that `user` may see."""
+    return Gateway.objects.filter(_visible(user, "network_id"))
+
+
+def visible(user: AnyUser, queryset: QuerySet, *, network: str = "network_id") -> QuerySet:
+    """Return the rows of `queryset` that `user` may see; `network` is the path to their network's id."""
+    return queryset.filter(_visible(user, network))
+
+
+def role_in(user: AnyUser, network: Network | int) -> Role | None:
+    """Return what `user` may do in `network` (or its id): staff act as owners, others as their membership says."""
+    if not user.is_active or not user.is_authenticated:
+        return None
+    if user.is_staff:
+        return Role.OWNER
+    network_id = network.pk if isinstance(network, Network) else network
+    role = Membership.objects.filter(user=user, network_id=network_id).values_list("role", flat=True).first()
+    return None if role is None else Role(role)
+
+
+def judged_at(now: datetime) -> datetime:
+    """Return the moment up to which silence may be judged: `now`, or the least watermark if that is earlier.
+
+    While a bridge is away or behind, what its sensors sent may wait at the broker, so nobody becomes silent.
+    A bridge that has never caught up judges nobody: the year 1. Without any bridge it is `now`.
+    """
+    marks = Watermark.objects.aggregate(
+        least=Min("drained_until"), never=Count("pk", filter=Q(drained_until__isnull=True))
+    )
+    if marks["never"]:
+        return datetime.min.replace(tzinfo=UTC)
+    return now if marks["least"] is None else min(now, marks["least"])
+
+
+def status_of(last_seen_at: datetime | None, period_s: int, grace_s: int, *, at: datetime) -> str:
+    """Return new (never heard), up (heard within its period), late (within its grace) or down, judged at `at`.
+
+    The same rule as `with_status`; both bounds are still inside.
+    """
+    if last_seen_at is None:
+        return "new"
+    silent_for = at - last_seen_at
+    if silent_for <= timedelta(seconds=period_s):
+        return "up"
+    return "late" if silent_for <= timedelta(seconds=period_s + grace_s) else "down"
+
+
+def with_status(sensors: QuerySet[Sensor], *, at: datetime) -> QuerySet[Any]:
+    """Return `sensors` with `status` as `status_of` gives it, computed and therefore filterable in SQL."""
+    last_seen_at = F("state__last_seen_at")
+    moment = Value(at, output_field=DateTimeField())
+
+    def after(seconds: Any) -> ExpressionWrapper:
+        length = ExpressionWrapper(seconds * Value(timedelta(seconds=1)), output_field=DurationField())
+        return ExpressionWrapper(last_seen_at + length, output_field=DateTimeField())
+
+    return sensors.annotate(
+        status=Case(
+            When(state__last_seen_at__isnull=True, then=Value("new")),
+            When(GreaterThanOrEqual(after(F("period_s")), moment), then=Value("up")),
+            When(GreaterThanOrEqual(after(F("period_s") + F("grace_s")), moment), then=Value("late")),
+            default=Value("down"),
+            output_field=CharField(),
+        )
+    )
+
+
+def status_counts(sensors: QuerySet[Sensor], *, at: datetime) -> dict[str, int]:
+    """Return how many of `sensors` are new, up, late and down; each key is there, also with 0."""
+    counted = with_status(sensors, at=at).order_by().values_list("status").annotate(number=Count("pk"))
+    return dict.fromkeys(STATUSES, 0) | dict(counted)
+
+
+def _visible(user: AnyUser, path: str) -> Q:
+    if not user.is_active or not user.is_authenticated:
+        return Q(pk__in=[])
+    if user.is_staff:
+        return Q()
+    return Q(**{f"{path}__in": Membership.objects.filter(user=user).values("network_id")})

@@ -1,0 +1,28 @@
+"""Every write of networks, gateways, sensors and tokens. Each is one transaction."""
+
+from sensors.services.networks import create_network, delete_network, remove_member, set_member, update_network
+from sensors.services.sensors import (
+    create_gateway,
+    create_sensor,
+    delete_gateway,
+    delete_sensor,
+    update_gateway,
+    update_sensor,
+)
+from sensors.services.tokens import create_token, end_token
+
+__all__ = [
+    "create_gateway",
+    "create_network",
+    "create_sensor",
+    "create_token",
+    "delete_gateway",
+    "delete_network",
+    "delete_sensor",
+    "end_token",
+    "remove_member",
+    "set_member",
+    "update_gateway",
+    "update_network",
+    "update_sensor",
+]

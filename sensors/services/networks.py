@@ -1,0 +1,96 @@
+"""Networks and who may do what in them."""
+
+from typing import Any
+
+from django.db import transaction
+
+from sensors.errors import Conflict, Invalid, NotFound
+from sensors.models import Membership, Network, Role, User
+from sensors.services.checks import MAX_RETENTION_DAYS, clean, unique
+
+
+def create_network(*, slug: str, name: str = "", retention_days: int | None = None, owner: User | None) -> Network:
+    """Return the new network, owned by `owner` if given; its name defaults to its slug.
+
+    Raises Invalid and IdentifierTaken, naming the field.
+    """
+    network = Network(slug=slug, name=name or slug, retention_days=retention_days)
+    _clean_network(network, "slug", "name", "retention_days")
+    with unique("slug", slug):
+        network.save(force_insert=True)
+        if owner is not None:
+            Membership.objects.create(network=network, user=owner, role=Role.OWNER)
+    return network
+
+
+def update_network(network: Network, **changes: Any) -> Network:
+    """Return the network with its `name` and `retention_days` changed as given. The slug never changes."""
+    _refuse_others(changes, {"name", "retention_days"})
+    for field, value in changes.items():
+        setattr(network, field, value)
+    _clean_network(network, *changes)
+    if changes:
+        network.save(update_fields=list(changes))
+    return network
+
+
+def delete_network(network: Network) -> None:
+    """Delete the network with all that belongs to it; its sensors leave tombstones, telemetry is purged later."""
+    with transaction.atomic():
+        network.delete()
+
+
+def set_member(network: Network, *, user: User, role: Role | str) -> tuple[Membership, bool]:
+    """Return the user's membership with `role`, and whether it is new.
+
+    Raises Conflict where the network would be left without an owner. Safe against two owners who demote
+    each other at once.
+    """
+    if role not in Role.values:
+        raise Invalid(f"{role!r} is none of {', '.join(Role.values)}.", field="role")
+    with transaction.atomic():
+        _lock(network)
+        membership = Membership.objects.filter(network=network, user=user).first()
+        if membership is None:
+            return Membership.objects.create(network=network, user=user, role=role), True
+        if membership.role != role:
+            if membership.role == Role.OWNER:
+                _keep_an_owner(network, without=user)
+            membership.role = Role(role)
+            membership.save(update_fields=["role"])
+        return membership, False
+
+
+def remove_member(network: Network, *, user: User) -> None:
+    """End the user's membership. Raises NotFound without one, Conflict for the last owner."""
+    with transaction.atomic():
+        _lock(network)
+        membership = Membership.objects.filter(network=network, user=user).first()
+        if membership is None:
+            raise NotFound(f"{user} is no member of {network.slug}.")
+        if membership.role == Role.OWNER:
+            _keep_an_owner(network, without=user)
+        membership.delete()
+
+
+def _clean_network(network: Network, *fields: str) -> None:
+    clean(network, *fields)
+    if (network.retention_days or 0) > MAX_RETENTION_DAYS:
+        raise Invalid(f"At most {MAX_RETENTION_DAYS} days; null keeps for ever.", field="retention_days")
+
+
+def _lock(network: Network) -> None:
+    """Let changes of one network's members wait for each other."""
+    if Network.objects.select_for_update(no_key=True).filter(pk=network.pk).first() is None:
+        raise NotFound(f"The network {network.slug} was deleted.")
+
+
+def _keep_an_owner(network: Network, *, without: User) -> None:
+    others = Membership.objects.filter(network=network, role=Role.OWNER).exclude(user=without)
+    if not others.exists():
+        raise Conflict("A network keeps at least one owner; make somebody else an owner first.")
+
+
+def _refuse_others(changes: dict[str, Any], allowed: set[str]) -> None:
+    for field in changes.keys() - allowed:
+        raise Invalid("This never changes.", field=field)

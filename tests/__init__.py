@@ -1,0 +1,1 @@
+"""The tests; `./scripts/test` runs them all."""

@@ -1,0 +1,61 @@
+"""Fixtures that every test may use. The servers themselves are started by tests/servers.py."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django import DjangoDbBlocker
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="fault tests at full length, and the tests marked long")
+
+
+def pytest_configure() -> None:
+    # Every test client would look through all static files again, which took more time than most tests; the web
+    # processes that tests start serve them as usual.
+    settings.SERVESTATIC_USE_FINDERS = False
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Return whether fault tests shall run at full length."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Make the test database, also for tests that share it with other processes and so roll nothing back."""
+    with django_db_blocker.unblock():
+        databases = setup_databases(verbosity=0, interactive=False, aliases=["default"], serialized_aliases=[])
+    _made.append(str(connection.settings_dict["NAME"]))
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(databases, verbosity=0)
+
+
+# The test database's name, once it is made.
+_made: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _empty_database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Leave nothing to the next module of what tests shared with other processes and so did not roll back."""
+    yield
+    if not _made:
+        return
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT FROM sensors_network) OR EXISTS (SELECT FROM sensors_user)")
+            (left,) = cursor.fetchone()
+            if left:
+                # Django's flush passes over tables that it does not manage.
+                cursor.execute("TRUNCATE telemetry_measurement, telemetry_heartbeat, telemetry_logmessage")
+        if left:
+            call_command("flush", verbosity=0, interactive=False)
+        connection.close()
