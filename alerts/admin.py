@@ -1,0 +1,207 @@
+"""Admin pages of rules, alerts and silences."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.decorators import action, display
+
+from alerts import services
+from alerts.models import Alert, Rule, RuleScope, Silence
+from alerts.rendering import RULE_FIELDS
+from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm
+from sensors.errors import DomainError
+from sensors.models import User
+
+_LIMITS = tuple(dict.fromkeys(name for names in RULE_FIELDS.values() for name in names))
+
+
+class RuleForm(ServiceForm):
+    """A rule. Which limits count depends on the kind; the service says so where one is too many."""
+
+    def carry_out(self) -> Rule:
+        """Make or change it."""
+        values = self.cleaned_data
+        scope = {
+            "sensors": list(values["sensors"]) if values["scope"] == RuleScope.SENSORS else None,
+            "labels": values["labels"] if values["scope"] == RuleScope.LABELS else None,
+        }
+        given = self.changes("name", "enabled", "severity", *_LIMITS) | scope
+        if self.instance.pk:
+            rule = Rule.objects.get(pk=self.instance.pk)
+            return services.update_rule(rule, now=timezone.now(), scope=values["scope"], **given)
+        return services.create_rule(values["network"], kind=values["kind"], author=self.user, **given)
+
+
+@admin.register(Rule)
+class RuleAdmin(ServiceAdmin):
+    """What to watch. An edit resolves what was open by the old form."""
+
+    form = RuleForm
+    fieldsets = (
+        (None, {"fields": ("network", "kind", "name", "severity", "enabled")}),
+        ("For which sensors", {"fields": ("scope", "sensors", "labels")}),
+        ("Threshold", {"fields": ("attribute", ("above", "below"), "hysteresis", ("for_s", "keep_firing_s"))}),
+        ("Silence of a sensor or gateway", {"fields": (("period_s", "grace_s"), "share")}),
+    )
+    constant_fields = ("network", "kind")
+    autocomplete_fields = ("network", "sensors")
+    list_display = ("name", "network", "kind", "watched", "severity_label", "enabled")
+    list_filter = ("kind", "severity", "enabled", "network")
+    list_select_related = ("network",)
+    search_fields = ("name", "attribute")
+
+    def delete_model(self, request: HttpRequest, obj: Rule) -> None:
+        """Delete by the service, which resolves its open alerts."""
+        services.delete_rule(obj, now=timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        """Delete each by the service."""
+        for rule in queryset:
+            services.delete_rule(rule, now=timezone.now())
+
+    @display(description="watches")
+    def watched(self, rule: Rule) -> str:
+        """Return in short what it looks at."""
+        limits = [
+            f"> {rule.above:g}" if rule.above is not None else "",
+            f"< {rule.below:g}" if rule.below is not None else "",
+        ]
+        if rule.attribute:
+            return f"{rule.attribute} {' or '.join(filter(None, limits))}"
+        return f"{rule.share:.0%} silent" if rule.kind == "gateway_silence" else "silence"
+
+    @display(description="severity", label=LABEL_COLOURS)
+    def severity_label(self, rule: Rule) -> str:
+        """Return the severity."""
+        return rule.severity
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    """What was violated. Made by the evaluation; people acknowledge and resolve."""
+
+    list_display = ("about", "rule_name", "state_label", "severity_label", "value", "started_at", "acknowledged_by")
+    list_filter = ("state", "severity", "network")
+    list_select_related = ("acknowledged_by", "network")
+    search_fields = ("rule_name", "sensor_identifier", "gateway_identifier")
+    ordering = ("-started_at", "-id")
+    actions = ("acknowledge", "resolve")
+    fields = (
+        "network",
+        "rule_name",
+        "sensor_identifier",
+        "gateway_identifier",
+        "state",
+        "severity",
+        "value",
+        "started_at",
+        "fired_at",
+        "resolved_at",
+        "resolution",
+        "resolved_by",
+        "acknowledged_at",
+        "acknowledged_by",
+        "acknowledgement",
+        "backfilled",
+        "members",
+        "rule_snapshot",
+    )
+    readonly_fields = fields
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Return whether the caller may handle alerts."""
+        return request.user.has_perm("alerts.change_alert")
+
+    @action(description="Acknowledge", permissions=["operate"])
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
+        """Acknowledge the chosen alerts."""
+        now, user = timezone.now(), _user(request)
+        self._each(request, queryset, lambda alert: services.acknowledge_alert(alert, user=user, now=now))
+
+    @action(description="Resolve", permissions=["operate"])
+    def resolve(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
+        """Resolve the chosen alerts."""
+        now, user = timezone.now(), _user(request)
+        self._each(request, queryset, lambda alert: services.resolve_alert(alert, user=user, now=now))
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Alert], handle: Callable[[Alert], Any]) -> None:
+        done = 0
+        for alert in queryset:
+            try:
+                handle(alert)
+            except DomainError as error:
+                self.message_user(request, f"{alert}: {error.detail}", messages.WARNING)
+            else:
+                done += 1
+        self.message_user(request, f"Done for {done} of {queryset.count()} alerts.", messages.SUCCESS)
+
+    @display(description="sensor or gateway")
+    def about(self, alert: Alert) -> str:
+        """Return whom it is about."""
+        return alert.sensor_identifier or alert.gateway_identifier
+
+    @display(description="state", label=LABEL_COLOURS)
+    def state_label(self, alert: Alert) -> str:
+        """Return the state."""
+        return alert.state
+
+    @display(description="severity", label=LABEL_COLOURS)
+    def severity_label(self, alert: Alert) -> str:
+        """Return the severity."""
+        return alert.severity
+
+
+def _user(request: HttpRequest) -> User:
+    # Nobody else passes the admin's door.
+    return cast(User, request.user)
+
+
+class SilenceForm(ServiceForm):
+    """A silence; its network is that of what it matches."""
+
+    class Meta:
+        model = Silence
+        fields = ("matchers", "starts_at", "ends_at", "comment")
+        help_texts = {
+            "matchers": 'All must match: {"network": …, "sensor": …, "rule": id, "severity": …, "label": "key:value"}.'
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "starts_at" in self.fields and not self.instance.pk:
+            self.fields["starts_at"].initial = timezone.now
+
+    def carry_out(self) -> Silence:
+        """Make or change it."""
+        changes = self.changes("starts_at", "ends_at", "comment")
+        if self.instance.pk:
+            return services.update_silence(Silence.objects.get(pk=self.instance.pk), **changes)
+        return services.create_silence(
+            user=self.user, matchers=self.cleaned_data["matchers"], now=timezone.now(), **changes
+        )
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # The network is found by the service.
+        return super()._get_validation_exclusions() | {"network"}  # type: ignore[misc]
+
+
+@admin.register(Silence)
+class SilenceAdmin(ServiceAdmin):
+    """Spans of time in which matching alerts disturb nobody."""
+
+    form = SilenceForm
+    fields = ("matchers", "starts_at", "ends_at", "comment")
+    constant_fields = ("matchers",)
+    list_display = ("comment_text", "network", "matchers", "starts_at", "ends_at", "created_by")
+    list_filter = ("network",)
+    list_select_related = ("network", "created_by")
+    search_fields = ("comment",)
+
+    @display(description="silence")
+    def comment_text(self, silence: Silence) -> str:
+        """Return the comment, or until when it holds."""
+        return str(silence)

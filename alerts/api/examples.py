@@ -1,0 +1,132 @@
+"""What the OpenAPI document shows as examples."""
+
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiExample
+
+_THRESHOLD: Final[dict[str, Any]] = {
+    "name": "Boiler too hot",
+    "kind": "threshold",
+    "sensors": ["boiler-1", "boiler-2"],
+    "attribute": "temperature",
+    "above": 90,
+    "hysteresis": 2,
+    "for_s": 60,
+    "severity": "critical",
+}
+_RULE: Final[dict[str, Any]] = {
+    "id": 7,
+    "name": "Boiler too hot",
+    "kind": "threshold",
+    "enabled": True,
+    "severity": "critical",
+    "network": "plant",
+    "scope": "sensors",
+    "sensors": ["boiler-1", "boiler-2"],
+    "labels": None,
+    "attribute": "temperature",
+    "above": 90.0,
+    "below": None,
+    "hysteresis": 2.0,
+    "for_s": 60,
+    "keep_firing_s": 0,
+    "period_s": None,
+    "grace_s": None,
+    "share": None,
+    "created_at": "2026-03-01T12:00:00Z",
+    "created_by": "ada",
+    "updated_at": "2026-03-01T12:00:00Z",
+}
+_ALERT: Final[dict[str, Any]] = {
+    "id": 41,
+    "rule": 7,
+    "rule_name": "Boiler too hot",
+    "network": "plant",
+    "sensor": "boiler-1",
+    "gateway": None,
+    "members": [],
+    "state": "firing",
+    "severity": "critical",
+    "value": 93.5,
+    "started_at": "2026-03-01T12:30:00Z",
+    "fired_at": "2026-03-01T12:31:00Z",
+    "resolved_at": None,
+    "resolution": "",
+    "resolved_by": None,
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+    "acknowledgement": "",
+    "backfilled": False,
+    "silenced": False,
+    "rule_snapshot": {
+        "name": "Boiler too hot",
+        "kind": "threshold",
+        "severity": "critical",
+        "scope": "sensors",
+        "attribute": "temperature",
+        "above": 90.0,
+        "below": None,
+        "hysteresis": 2.0,
+        "for_s": 60,
+        "keep_firing_s": 0,
+    },
+}
+_SILENCE: Final[dict[str, Any]] = {
+    "matchers": {"sensor": "boiler-1", "severity": "warning"},
+    "ends_at": "2026-03-01T18:00:00Z",
+    "comment": "Maintenance",
+}
+
+
+def _sent(name: str, value: dict[str, Any]) -> OpenApiExample:
+    return OpenApiExample(name, value=value, request_only=True)
+
+
+def _answer(name: str, value: dict[str, Any]) -> OpenApiExample:
+    return OpenApiExample(name, value=value, response_only=True)
+
+
+RULE: Final = [_answer("A threshold rule", _RULE)]
+RULES: Final = [
+    _sent("Two boilers by temperature", _THRESHOLD),
+    _sent(
+        "Every sensor of a floor by silence",
+        {"name": "Silent", "kind": "staleness", "network": "plant", "labels": {"floor": "2"}, "grace_s": 60},
+    ),
+    _sent(
+        "Gateways of which half of the sensors are silent",
+        {"name": "Gateway is silent", "kind": "gateway_silence", "network": "plant", "share": 0.5},
+    ),
+    *RULE,
+]
+MATCHED: Final = [
+    _sent("Sensors with a label", {"network": "plant", "labels": {"floor": "2"}}),
+    _answer("Twelve sensors", {"network": "plant", "scope": "labels", "sensors": 12}),
+]
+ALERT: Final = [_answer("A firing alert", _ALERT)]
+ACKNOWLEDGED: Final = [
+    _sent("Somebody is on it", {"comment": "Pump 2 is being replaced"}),
+    _answer(
+        "Acknowledged",
+        _ALERT
+        | {
+            "acknowledged_at": "2026-03-01T12:35:00Z",
+            "acknowledged_by": "ada",
+            "acknowledgement": "Pump 2 is being replaced",
+        },
+    ),
+]
+SILENCE: Final = [
+    _answer(
+        "Until the evening",
+        {
+            "id": 3,
+            "network": "plant",
+            **_SILENCE,
+            "starts_at": "2026-03-01T12:00:00Z",
+            "created_at": "2026-03-01T12:00:00Z",
+            "created_by": "ada",
+        },
+    )
+]
+SILENCES: Final = [_sent("Until the evening", _SILENCE), *SILENCE]

@@ -1,0 +1,16 @@
+"""What this app adds below /api/v1/."""
+
+from django.urls import URLPattern
+from rest_framework.routers import BaseRouter
+
+from alerts.api import views
+
+
+def register(router: BaseRouter) -> None:
+    """Register the app's viewsets."""
+    router.register("alert-rules", views.RuleViewSet, basename="alert-rule")
+    router.register("alerts", views.AlertViewSet, basename="alert")
+    router.register("silences", views.SilenceViewSet, basename="silence")
+
+
+extra_patterns: list[URLPattern] = []

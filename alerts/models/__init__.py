@@ -1,0 +1,17 @@
+from alerts.models.alert import Alert, AlertState, Resolution, Silence
+from alerts.models.evaluation import EvaluationBatch, RuleState, ScopeChange
+from alerts.models.rule import AlertSeverity, Rule, RuleKind, RuleScope
+
+__all__ = [
+    "Alert",
+    "AlertSeverity",
+    "AlertState",
+    "EvaluationBatch",
+    "Resolution",
+    "Rule",
+    "RuleKind",
+    "RuleScope",
+    "RuleState",
+    "ScopeChange",
+    "Silence",
+]

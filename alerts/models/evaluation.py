@@ -1,0 +1,86 @@
+"""The durable queue of samples, how far each rule is with each sensor, and what must be matched anew."""
+
+from django.db import models
+from django.db.models import Q
+
+from alerts.models.rule import Rule
+from sensors.models import Sensor
+
+
+class EvaluationBatch(models.Model):
+    """New samples of one lane that rules wait for, in the order in which they were stored.
+
+    Written in the transaction of ingest, deleted in the transaction that evaluated it. A lane holds the sensors
+    whose id modulo LANES is its number; whoever evaluates a lane locks it, so no sensor's samples are overtaken.
+    `samples` is the msgpack encoding of a list of [sensor_id, measured_at, received_at, {attribute: number}],
+    times in microseconds since 1970.
+    """
+
+    lane = models.SmallIntegerField()
+    created_at = models.DateTimeField()
+    sample_count = models.PositiveIntegerField()
+    samples = models.BinaryField()
+
+    class Meta:
+        indexes = [models.Index(fields=["lane", "id"], name="evaluation_lane")]
+
+
+class RuleState(models.Model):
+    """How far one rule is with one sensor.
+
+    Of threshold rules: made and moved by the evaluation of the sensor's lane; whether an episode is open is told
+    by its alert alone. Of staleness and gateway rules: made by `match_changes` for every sensor that the rule
+    covers, moved by the sweep.
+    """
+
+    # Deleted by the database with their rule or sensor (second migration): it locks the parent first, as everybody
+    # does here; Django would delete the children first and could deadlock with an evaluation.
+    rule = models.ForeignKey(
+        Rule,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,  # that of the unique constraint serves
+        related_name="states",
+    )
+    sensor = models.ForeignKey(Sensor, on_delete=models.DO_NOTHING, db_constraint=False, related_name="rule_states")
+
+    # Threshold rules: the newest sample that was looked at; what is not newer changes nothing.
+    evaluated_until = models.DateTimeField(null=True)
+    # Since when every sample of an open episode was inside by at least the hysteresis.
+    inside_since = models.DateTimeField(null=True)
+    # The newest violating value of the open episode.
+    value = models.FloatField(null=True)
+
+    # Silence rules: when to look at this sensor next; empty while it is silent. Never later than the moment at
+    # which it may become silent, and moved only when it is due.
+    check_at = models.DateTimeField(null=True)
+    # Set while the sensor is silent: when it was heard last.
+    silent_since = models.DateTimeField(null=True)
+    # Staleness rules: silent, and the alert is still to be opened; held back while the gateway has one.
+    waiting = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["rule", "sensor"], name="one_state_per_rule_and_sensor"),
+            models.CheckConstraint(
+                condition=Q(waiting=False) | Q(silent_since__isnull=False), name="only_the_silent_wait"
+            ),
+        ]
+        indexes = [
+            # Each holds what the sweep must look at and nothing else.
+            models.Index(fields=["check_at"], name="rule_state_due", condition=Q(check_at__isnull=False)),
+            models.Index(fields=["rule", "sensor"], name="rule_state_silent", condition=Q(silent_since__isnull=False)),
+            models.Index(fields=["id"], name="rule_state_waiting", condition=Q(waiting=True)),
+        ]
+
+
+class ScopeChange(models.Model):
+    """A sensor or a rule whose matching may have changed. Written by triggers, deleted by `match_changes`.
+
+    Triggers, because a change must be seen on every path to the tables, and in its own transaction: a watermark
+    over `updated_at` misses what commits late, and comparing everything costs what exists. Plain numbers, because
+    the row may outlive what it names.
+    """
+
+    rule_id = models.BigIntegerField(null=True)
+    sensor_id = models.BigIntegerField(null=True)

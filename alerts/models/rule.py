@@ -1,0 +1,88 @@
+"""What to watch."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+from sensors.models import Network, Sensor
+
+
+class RuleKind(models.TextChoices):
+    """What a rule looks at."""
+
+    THRESHOLD = "threshold"  # a value beyond a limit
+    STALENESS = "staleness"  # a sensor that is not heard
+    GATEWAY_SILENCE = "gateway_silence"  # so many of a gateway's sensors that the gateway itself is meant
+
+
+class RuleScope(models.TextChoices):
+    """Which sensors of its network a rule holds for."""
+
+    NETWORK = "network"  # all
+    SENSORS = "sensors"  # the listed ones
+    LABELS = "labels"  # those that carry all of the rule's labels
+
+
+class AlertSeverity(models.TextChoices):
+    """How much an alert matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Rule(models.Model):
+    """One thing to watch in one network. Written by its operators; evaluated by the workers.
+
+    Which fields count depends on the kind: threshold uses attribute, above, below, hysteresis, for_s and
+    keep_firing_s; staleness uses period_s and grace_s (empty: the sensor's own); gateway_silence uses share.
+    """
+
+    network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="rules")
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=16, choices=RuleKind.choices)
+    enabled = models.BooleanField(default=True)
+    severity = models.CharField(max_length=8, choices=AlertSeverity.choices, default=AlertSeverity.WARNING)
+    scope = models.CharField(max_length=8, choices=RuleScope.choices, default=RuleScope.NETWORK)
+    sensors = models.ManyToManyField(Sensor, blank=True, related_name="rules", help_text="For the scope sensors.")
+    labels = models.JSONField(default=dict, blank=True, help_text="For the scope labels: all must match.")
+
+    attribute = models.CharField(max_length=200, blank=True)
+    above = models.FloatField(null=True, blank=True)
+    below = models.FloatField(null=True, blank=True)
+    hysteresis = models.FloatField(
+        default=0, validators=[MinValueValidator(0)], help_text="How far inside a value must be to clear."
+    )
+    for_s = models.PositiveIntegerField(default=0, help_text="How long a value must be beyond before it fires.")
+    keep_firing_s = models.PositiveIntegerField(
+        default=0, help_text="How long a value must be inside before it clears."
+    )
+    period_s = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    grace_s = models.PositiveIntegerField(null=True, blank=True)
+    share = models.FloatField(default=1, validators=[MinValueValidator(0.01), MaxValueValidator(1)])
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(kind="threshold") | (~Q(attribute="") & (Q(above__isnull=False) | Q(below__isnull=False))),
+                name="threshold_rule_has_attribute_and_limit",
+            ),
+            models.CheckConstraint(
+                condition=Q(above__isnull=True) | Q(below__isnull=True) | Q(above__gte=F("below")),
+                name="rule_limits_are_ordered",
+            ),
+            models.CheckConstraint(condition=Q(hysteresis__gte=0), name="rule_hysteresis_is_not_negative"),
+            models.CheckConstraint(condition=Q(share__gt=0, share__lte=1), name="rule_share_is_a_share"),
+        ]
+        indexes = [models.Index(fields=["network", "kind"], name="rule_enabled", condition=Q(enabled=True))]
+        ordering = ["network_id", "name", "id"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,32 @@
+"""Every write of rules, alerts, silences and of what waits for evaluation."""
+
+from alerts.services.alerts import acknowledge_alert, resolve_alert
+from alerts.services.lanes import Evaluated, evaluate_lane, evaluate_waiting
+from alerts.services.queue import LANES, Sample, lane_of, queue_samples, watched_attributes
+from alerts.services.rules import create_rule, delete_rule, update_rule
+from alerts.services.scopes import Scope, find_scope
+from alerts.services.silences import create_silence, delete_silence, update_silence
+from alerts.services.sweep import Swept, sweep
+
+__all__ = [
+    "LANES",
+    "Evaluated",
+    "Sample",
+    "Scope",
+    "Swept",
+    "acknowledge_alert",
+    "create_rule",
+    "create_silence",
+    "delete_rule",
+    "delete_silence",
+    "evaluate_lane",
+    "evaluate_waiting",
+    "find_scope",
+    "lane_of",
+    "queue_samples",
+    "resolve_alert",
+    "sweep",
+    "update_rule",
+    "update_silence",
+    "watched_attributes",
+]

@@ -1,0 +1,167 @@
+"""One alert for a gateway instead of one for each of its sensors."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import connection
+
+from alerts.models import Alert, AlertState, Resolution, Rule
+from alerts.queries import Horizon
+from alerts.rendering import rule_snapshot
+from alerts.services.announce import announce_alerts
+from alerts.services.endings import resolve
+from alerts.services.scope_changes import ALLOWED
+from sensors.models import Gateway
+
+# 3 of 10 sensors are a share of 0.3 although 10 times 0.3 is a little more than 3.
+_ROUNDING: Final = 1e-9
+
+# Only gateways with a silent sensor or an open alert: what is well costs nothing.
+_TOUCHED: Final = """
+SELECT state.rule_id, sensor.gateway_id FROM alerts_rulestate AS state
+JOIN alerts_rule AS rule ON rule.id = state.rule_id AND rule.kind = 'gateway_silence'
+JOIN sensors_sensor AS sensor ON sensor.id = state.sensor_id
+WHERE state.silent_since IS NOT NULL AND sensor.gateway_id IS NOT NULL
+UNION
+SELECT rule_id, gateway_id FROM alerts_alert
+WHERE resolved_at IS NULL AND gateway_id IS NOT NULL AND rule_id IS NOT NULL
+"""
+
+_LOCK: Final = """
+SELECT rule.id, gateway.id FROM unnest(%s::bigint[], %s::bigint[]) AS touched (rule_id, gateway_id)
+JOIN alerts_rule AS rule ON rule.id = touched.rule_id
+JOIN sensors_gateway AS gateway ON gateway.id = touched.gateway_id
+WHERE rule.enabled
+FOR SHARE OF rule SKIP LOCKED FOR KEY SHARE OF gateway SKIP LOCKED
+"""
+
+_COUNT: Final = f"""
+SELECT touched.rule_id, touched.gateway_id, alert.id, alert.members,
+       count(seen.last_seen_at) AS heard,
+       count(state.silent_since) AS silent,
+       array_agg(sensor.identifier ORDER BY sensor.identifier) FILTER (WHERE state.silent_since IS NOT NULL),
+       max(state.silent_since + {ALLOWED}),
+       max(state.silent_since),
+       max(seen.last_seen_at),
+       (SELECT max(earlier.fired_at) FROM alerts_alert AS earlier
+        WHERE earlier.rule_id = touched.rule_id AND earlier.gateway_id = touched.gateway_id
+          AND earlier.resolution = 'by_hand')
+FROM unnest(%s::bigint[], %s::bigint[]) AS touched (rule_id, gateway_id)
+JOIN alerts_rule AS rule ON rule.id = touched.rule_id
+LEFT JOIN alerts_alert AS alert ON alert.rule_id = touched.rule_id AND alert.gateway_id = touched.gateway_id
+    AND alert.resolved_at IS NULL
+LEFT JOIN (
+    alerts_rulestate AS state
+    JOIN sensors_sensor AS sensor ON sensor.id = state.sensor_id
+    JOIN sensors_sensorstate AS seen ON seen.sensor_id = state.sensor_id
+) ON state.rule_id = touched.rule_id AND sensor.gateway_id = touched.gateway_id
+GROUP BY touched.rule_id, touched.gateway_id, alert.id
+ORDER BY touched.rule_id, touched.gateway_id
+"""  # noqa: S608 - only constants of this app
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaysJudged:
+    """How many alerts were opened and resolved, and which gateways could not be judged now."""
+
+    opened: int = 0
+    resolved: int = 0
+    unjudged: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """How one gateway is doing by one rule."""
+
+    rule_id: int
+    gateway_id: int
+    alert_id: int | None
+    listed: str | None
+    heard: int
+    silent: int
+    members: list[str] | None
+    overdue_at: datetime | None
+    silent_since: datetime | None
+    last_seen_at: datetime | None
+    dismissed_at: datetime | None
+
+    def is_reached(self, share: float) -> bool:
+        """Whether so many of the sensors that were ever heard are silent."""
+        return self.silent > 0 and self.silent >= self.heard * share - _ROUNDING
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether an operator ended an alert about this same silence."""
+        return (
+            self.dismissed_at is not None and self.silent_since is not None and self.silent_since <= self.dismissed_at
+        )
+
+
+def judge_gateways(horizon: Horizon, *, now: datetime) -> GatewaysJudged:
+    """Open, update and resolve the alerts of gateways; call it when everybody who is due was judged."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOUCHED)
+        touched = set(cursor.fetchall())
+        if not touched:
+            return GatewaysJudged()
+        cursor.execute(_LOCK, _columns(touched))
+        locked = set(cursor.fetchall())
+        # Counted after the lock: an editor may have changed the rule just before it.
+        cursor.execute(_COUNT, _columns(locked))
+        counts = [_Count(*row) for row in cursor.fetchall()]
+    rules = Rule.objects.in_bulk({count.rule_id for count in counts})
+    to_open, resolved = [], 0
+    for count in counts:
+        is_reached = count.is_reached(rules[count.rule_id].share)
+        if count.alert_id is None:
+            if is_reached and not count.is_dismissed:
+                to_open.append(count)
+        elif is_reached:
+            _update_members(count.alert_id, count, now=now)
+        else:
+            reason = Resolution.HEARD if count.heard else Resolution.OUT_OF_SCOPE
+            ended_at = count.last_seen_at if count.heard and count.last_seen_at else now
+            resolved += len(resolve([count.alert_id], reason=reason, at=ended_at, now=now))
+    _open(to_open, rules, horizon, now=now)
+    unjudged = {gateway_id for _, gateway_id in touched - locked}
+    return GatewaysJudged(len(to_open), resolved, tuple(sorted(unjudged)))
+
+
+def _columns(pairs: set[tuple[int, int]]) -> list[list[int]]:
+    ordered = sorted(pairs)
+    return [[rule_id for rule_id, _ in ordered], [gateway_id for _, gateway_id in ordered]]
+
+
+def _update_members(alert_id: int, count: _Count, *, now: datetime) -> None:
+    # As raw SQL gives it, jsonb is text.
+    if count.members != json.loads(count.listed or "[]"):
+        Alert.objects.filter(pk=alert_id, resolved_at__isnull=True).update(members=count.members or [], updated_at=now)
+        announce_alerts([alert_id], now=now)
+
+
+def _open(counts: list[_Count], rules: dict[int, Rule], horizon: Horizon, *, now: datetime) -> None:
+    gateways = Gateway.objects.in_bulk({count.gateway_id for count in counts})
+    alerts: list[Any] = []
+    for count in counts:
+        rule, gateway = rules[count.rule_id], gateways[count.gateway_id]
+        assert count.overdue_at is not None
+        alerts.append(
+            Alert(
+                network_id=rule.network_id,
+                rule=rule,
+                rule_name=rule.name,
+                rule_snapshot=rule_snapshot(rule),
+                gateway=gateway,
+                gateway_identifier=gateway.identifier,
+                members=count.members or [],
+                state=AlertState.FIRING,
+                severity=rule.severity,
+                started_at=count.overdue_at,
+                fired_at=max(count.overdue_at, horizon.judged_at),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+    announce_alerts([alert.pk for alert in Alert.objects.bulk_create(alerts)], now=now)

@@ -1,0 +1,160 @@
+"""Keeps the states of silence rules in step with which sensors the rules cover; costs what changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import connection
+
+from alerts.models import Alert, Resolution
+from alerts.queries import MATCHES, Horizon
+from alerts.services.endings import end_alerts
+
+# Few enough that a transaction takes part of a second; a new rule is one note, whatever it covers.
+CHANGES_PER_TRANSACTION: Final = 2_000
+
+# How long a sensor may be unheard by a rule: the rule's own times, else the sensor's.
+ALLOWED: Final = """(
+    (COALESCE(rule.period_s, sensor.period_s) + COALESCE(rule.grace_s, sensor.grace_s)) * interval '1 second'
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Ids of the rules and sensors whose matching may have changed."""
+
+    rules: list[int]
+    sensors: list[int]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"rules": self.rules, "sensors": self.sensors}
+
+
+def match_changes(horizon: Horizon, *, now: datetime, limit: int = CHANGES_PER_TRANSACTION) -> tuple[int, int]:
+    """Match changed sensors and rules anew; return how many notes of changes were taken, and alerts resolved.
+
+    Inside the sweep's lock. Both sides leave their notes in their own transactions, and each note is followed up
+    after both: whichever of a rule and a sensor is committed later sees the other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM alerts_scopechange WHERE id IN ("
+            "  SELECT id FROM alerts_scopechange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+            ") RETURNING rule_id, sensor_id",
+            [limit],
+        )
+        notes = cursor.fetchall()
+        if not notes:
+            return 0, 0
+        changed = _Changed(
+            rules=sorted({rule_id for rule_id, _ in notes if rule_id is not None}),
+            sensors=sorted({sensor_id for _, sensor_id in notes if sensor_id is not None}),
+        )
+        _lock(cursor, changed)
+        cursor.execute(_REMOVE_STATES, changed.parameters)
+        resolved = _end_uncovered(cursor, changed, now=now) + _judge_again(cursor, changed, horizon, now=now)
+        cursor.execute(_INSERT_STATES, {**changed.parameters, "judged_at": horizon.judged_at})
+    return len(notes), resolved
+
+
+def _lock(cursor: Any, changed: _Changed) -> None:
+    """Wait for who is editing or deleting them: skipped here, they would be missed for good."""
+    cursor.execute(
+        "SELECT 1 FROM sensors_sensor WHERE id = ANY(%(sensors)s) ORDER BY id FOR KEY SHARE", changed.parameters
+    )
+    cursor.execute(
+        "SELECT 1 FROM alerts_rule WHERE id = ANY(%(rules)s) OR network_id IN ("
+        "  SELECT network_id FROM sensors_sensor WHERE id = ANY(%(sensors)s)"
+        ") ORDER BY id FOR SHARE",
+        changed.parameters,
+    )
+
+
+# One index for each side; an OR over both would read the whole table.
+_TOUCHED_STATES: Final = """(
+    SELECT id FROM alerts_rulestate WHERE sensor_id = ANY(%(sensors)s)
+    UNION
+    SELECT id FROM alerts_rulestate WHERE rule_id = ANY(%(rules)s)
+)"""
+_TOUCHED_ALERTS: Final = """(
+    SELECT id FROM alerts_alert WHERE resolved_at IS NULL AND sensor_id = ANY(%(sensors)s)
+    UNION
+    SELECT id FROM alerts_alert WHERE resolved_at IS NULL AND sensor_id IS NOT NULL AND rule_id = ANY(%(rules)s)
+)"""
+
+_REMOVE_STATES: Final = f"""
+DELETE FROM alerts_rulestate AS state USING alerts_rule AS rule, sensors_sensor AS sensor
+WHERE state.id IN {_TOUCHED_STATES}
+  AND rule.id = state.rule_id AND sensor.id = state.sensor_id AND NOT (rule.enabled AND {MATCHES})
+"""  # noqa: S608 - only constants of this app
+
+_UNCOVERED_ALERTS: Final = f"""
+SELECT alert.id, rule.enabled FROM alerts_alert AS alert
+JOIN alerts_rule AS rule ON rule.id = alert.rule_id
+JOIN sensors_sensor AS sensor ON sensor.id = alert.sensor_id
+WHERE alert.id IN {_TOUCHED_ALERTS} AND NOT (rule.enabled AND {MATCHES})
+"""  # noqa: S608 - only constants of this app
+
+# Judged by the clock: who is not silent even by it is surely not, and whoever may be stays as they are.
+_NO_LONGER_SILENT: Final = f"""
+UPDATE alerts_rulestate AS state
+SET silent_since = NULL, waiting = false, check_at = seen.last_seen_at + {ALLOWED}
+FROM alerts_rule AS rule, sensors_sensor AS sensor, sensors_sensorstate AS seen
+WHERE state.id IN {_TOUCHED_STATES} AND state.silent_since IS NOT NULL
+  AND rule.id = state.rule_id AND sensor.id = state.sensor_id AND seen.sensor_id = state.sensor_id
+  AND seen.last_seen_at + {ALLOWED} >= %(now)s
+RETURNING state.rule_id, state.sensor_id
+"""  # noqa: S608 - only constants of this app
+
+_CHECK_EARLIER: Final = f"""
+UPDATE alerts_rulestate AS state SET check_at = COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED}
+FROM alerts_rule AS rule, sensors_sensor AS sensor, sensors_sensorstate AS seen
+WHERE state.id IN {_TOUCHED_STATES}
+  AND rule.id = state.rule_id AND sensor.id = state.sensor_id AND seen.sensor_id = state.sensor_id
+  AND state.check_at > COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED}
+"""  # noqa: S608 - only constants of this app
+
+# Who was never heard is looked at again after one period from here: if they are heard meanwhile, then after what
+# `judged_at` covers, so they cannot be silent any earlier.
+_INSERT_STATES: Final = f"""
+INSERT INTO alerts_rulestate (rule_id, sensor_id, check_at, waiting)
+SELECT rule.id, sensor.id, COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED}, false
+FROM (
+    SELECT rule.id AS rule_id, sensor.id AS sensor_id
+    FROM sensors_sensor AS sensor JOIN alerts_rule AS rule ON {MATCHES}
+    WHERE sensor.id = ANY(%(sensors)s) AND rule.enabled AND rule.kind <> 'threshold'
+    UNION
+    SELECT rule.id, sensor.id
+    FROM alerts_rule AS rule JOIN sensors_sensor AS sensor ON {MATCHES}
+    WHERE rule.id = ANY(%(rules)s) AND rule.enabled AND rule.kind <> 'threshold'
+) AS pair
+JOIN alerts_rule AS rule ON rule.id = pair.rule_id
+JOIN sensors_sensor AS sensor ON sensor.id = pair.sensor_id
+JOIN sensors_sensorstate AS seen ON seen.sensor_id = pair.sensor_id
+ORDER BY rule.id, sensor.id
+ON CONFLICT (rule_id, sensor_id) DO NOTHING
+"""  # noqa: S608 - only constants of this app
+
+
+def _end_uncovered(cursor: Any, changed: _Changed, *, now: datetime) -> int:
+    cursor.execute(_UNCOVERED_ALERTS, changed.parameters)
+    uncovered = cursor.fetchall()
+    resolved = 0
+    for is_enabled, reason in ((True, Resolution.OUT_OF_SCOPE), (False, Resolution.RULE_DISABLED)):
+        ids = [alert_id for alert_id, rule_is_enabled in uncovered if rule_is_enabled is is_enabled]
+        if ids:
+            resolved += len(end_alerts(Alert.objects.filter(pk__in=ids), reason=reason, now=now))
+    return resolved
+
+
+def _judge_again(cursor: Any, changed: _Changed, horizon: Horizon, *, now: datetime) -> int:
+    """Apply another period or grace to who is silent (their alert ends if they are not by it) and who is not yet."""
+    cursor.execute(_NO_LONGER_SILENT, {**changed.parameters, "now": now})
+    resolved = 0
+    for rule_id, sensor_id in sorted(cursor.fetchall()):
+        reason = Resolution.SENSOR_EDITED if sensor_id in changed.sensors else Resolution.RULE_EDITED
+        alerts = Alert.objects.filter(rule_id=rule_id, sensor_id=sensor_id)
+        resolved += len(end_alerts(alerts, reason=reason, now=now))
+    cursor.execute(_CHECK_EARLIER, {**changed.parameters, "judged_at": horizon.judged_at})
+    return resolved

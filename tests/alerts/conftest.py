@@ -1,0 +1,31 @@
+"""A network with one sensor, and the live events that were sent."""
+
+from typing import Any
+
+import pytest
+
+from sensors import live
+from sensors.models import Network, Sensor
+from tests.alerts.making import make_network, make_sensor
+
+
+@pytest.fixture
+def network(db: None) -> Network:
+    return make_network()
+
+
+@pytest.fixture
+def sensor(network: Network) -> Sensor:
+    return make_sensor(network, period_s=60, grace_s=30)
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str, dict[str, Any]]]:
+    """Return the live events that are sent from here on, as (network, sensor, kind, body), instead of sending them."""
+    sent: list[tuple[str, str | None, str, dict[str, Any]]] = []
+
+    def keep(*, network: str, sensor: str | None, kind: str, body: dict[str, Any], dropped: int = 0) -> None:
+        sent.append((network, sensor, kind, dict(body)))
+
+    monkeypatch.setattr(live, "send_event", keep)
+    return sent

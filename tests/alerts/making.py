@@ -1,0 +1,124 @@
+"""What the tests of alerts are made of: a network with sensors, samples at given seconds, messages heard."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+
+from alerts.models import Alert, Rule
+from alerts.services import Sample, create_rule, evaluate_waiting, queue_samples
+from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermark
+from sensors.services import create_gateway, create_network, create_sensor
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+def at(offset_s: float) -> datetime:
+    """Return the moment `offset_s` seconds after START."""
+    return START + timedelta(seconds=offset_s)
+
+
+def offset(moment: datetime | None) -> float | None:
+    """Return how many seconds after START `moment` is."""
+    return None if moment is None else (moment - START).total_seconds()
+
+
+def make_network(slug: str = "hall") -> Network:
+    return create_network(slug=f"{slug}-{next(_numbers)}", owner=None)
+
+
+def make_sensor(network: Network, name: str = "s", **options: Any) -> Sensor:
+    return create_sensor(network, identifier=f"{name}-{next(_numbers)}", **options)
+
+
+def make_gateway(network: Network) -> Gateway:
+    return create_gateway(network, identifier=f"gateway-{next(_numbers)}")
+
+
+def make_user(name: str = "ada") -> User:
+    return User.objects.create_user(f"{name}-{next(_numbers)}")
+
+
+def make_threshold(network: Network, **options: Any) -> Rule:
+    """Return a rule that fires above 50."""
+    fields: dict[str, Any] = {"name": "Hot", "attribute": "temperature", "above": 50.0, **options}
+    return create_rule(network, kind="threshold", author=None, **fields)
+
+
+def make_staleness(network: Network, **options: Any) -> Rule:
+    return create_rule(network, name="Silent", kind="staleness", author=None, **options)
+
+
+def make_gateway_rule(network: Network, **options: Any) -> Rule:
+    return create_rule(network, name="Gateway silent", kind="gateway_silence", author=None, **options)
+
+
+def sample(sensor: Sensor, offset_s: float, value: Any, *, late_s: float = 0, attribute: str = "temperature") -> Sample:
+    """Return one value measured `offset_s` after START and received `late_s` later."""
+    return Sample(sensor.pk, at(offset_s), at(offset_s + late_s), {attribute: value})
+
+
+def store(samples: Sequence[Sample]) -> set[int]:
+    """Queue `samples` as ingest does: in a transaction."""
+    with transaction.atomic():
+        return queue_samples(samples, now=START)
+
+
+def feed(sensor: Sensor, points: Iterable[tuple[float, Any]], *, now_s: float = 100_000, **options: Any) -> None:
+    """Store the values of (offset_s, value) and evaluate everything that waits."""
+    store([sample(sensor, offset_s, value, **options) for offset_s, value in points])
+    evaluate(now_s)
+
+
+def evaluate(now_s: float = 100_000) -> int:
+    """Evaluate everything that waits; return how many samples that were."""
+    return evaluate_waiting(clock=lambda: at(now_s)).samples
+
+
+def heard(sensor: Sensor, offset_s: float) -> None:
+    """Let the sensor be heard at START + offset_s, as ingest records it."""
+    SensorState.objects.filter(pk=sensor.pk).update(
+        last_seen_at=at(offset_s), overdue_at=at(offset_s), announced_status="up"
+    )
+
+
+def drained(until_s: float, *, steady_s: float = -1_000_000, shard: str = "0/1") -> None:
+    """Let the bridge of `shard` have stored everything up to `until_s`, without a break since `steady_s`."""
+    Watermark.objects.update_or_create(
+        shard=shard, defaults={"drained_until": at(until_s), "steady_since": at(steady_s)}
+    )
+
+
+def history(**filters: Any) -> list[tuple[Any, ...]]:
+    """Return the alerts as (state, started, fired, resolved, resolution), times in seconds after START."""
+    return [
+        (alert.state, offset(alert.started_at), offset(alert.fired_at), offset(alert.resolved_at), alert.resolution)
+        for alert in Alert.objects.filter(**filters).order_by("started_at", "pk")
+    ]
+
+
+def run_at_once(work: Callable[[], Any], times: int) -> None:
+    """Run `work` in so many threads that start together, each with a connection of its own; raise what they raise."""
+    barrier = threading.Barrier(times)
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            barrier.wait(10)
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if errors:
+        raise errors[0]

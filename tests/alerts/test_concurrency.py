@@ -1,0 +1,401 @@
+"""Many evaluators, sweeps, editors at once: the same transitions as a single one, and nobody deadlocks."""
+
+import random
+import threading
+import time
+
+import pytest
+from django.db import connection
+
+from alerts.evaluation import Progress, evaluate, threshold
+from alerts.models import Alert, EvaluationBatch, Rule, RuleState
+from alerts.services import (
+    LANES,
+    Sample,
+    acknowledge_alert,
+    evaluate_waiting,
+    lane_of,
+    queue_samples,
+    resolve_alert,
+    sweep,
+    update_rule,
+)
+from alerts.services.queue import microseconds, moment
+from sensors.errors import Conflict
+from sensors.models import Sensor
+from sensors.services import delete_sensor, update_sensor
+from tests.alerts.making import (
+    at,
+    feed,
+    heard,
+    history,
+    make_gateway,
+    make_gateway_rule,
+    make_network,
+    make_sensor,
+    make_staleness,
+    make_threshold,
+    make_user,
+    run_at_once,
+    sample,
+    store,
+)
+from tests.alerts.making import (
+    evaluate as evaluate_all,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RULES = (
+    {"above": 50.0, "hysteresis": 1.0},
+    {"above": 60.0, "below": 5.0, "for_s": 10},
+    {"above": 40.0, "keep_firing_s": 15},
+    {"above": 55.0, "hysteresis": 2.0, "for_s": 5, "keep_firing_s": 5},
+    {"above": None, "below": 20.0},
+)
+
+
+def wander(sensors: list[Sensor], *, samples: int, seed: int) -> list[Sample]:
+    """Return values that cross every limit again and again, as a fleet would send them."""
+    dice = random.Random(seed)
+    values = {sensor.pk: dice.uniform(0, 80) for sensor in sensors}
+    made = []
+    for number in range(samples):
+        for sensor in sensors:
+            values[sensor.pk] = min(80.0, max(0.0, values[sensor.pk] + dice.uniform(-15, 15)))
+            made.append(sample(sensor, number * 5, values[sensor.pk], late_s=dice.choice([0, 0, 0, 100])))
+    return made
+
+
+def replayed(rules: list[Rule], samples: list[Sample]) -> list[tuple]:
+    """Return the alerts that one replay of everything gives, from the pure evaluation alone."""
+    series: dict[int, list] = {}
+    for one in samples:
+        (value,) = one.values.values()
+        point = (microseconds(one.measured_at), microseconds(one.received_at), value)
+        series.setdefault(one.sensor_id, []).append(point)
+    found = []
+    for rule in rules:
+        limits = threshold(
+            above=rule.above,
+            below=rule.below,
+            hysteresis=rule.hysteresis,
+            for_s=rule.for_s,
+            keep_firing_s=rule.keep_firing_s,
+        )
+        for sensor_id, points in series.items():
+            _, transitions = evaluate(limits, Progress(), points, interval_us=None)
+            episode = None
+            for item in transitions:
+                if item.change == "firing":
+                    episode = ["firing", item.started, item.at, None, item.value, item.late]
+                elif item.change == "pending":
+                    episode = ["pending", item.started, None, None, item.value, item.late]
+                elif item.change == "dropped":
+                    episode = None
+                elif item.change == "resolved":
+                    episode[0], episode[3], episode[4] = "resolved", item.at, item.value
+                    found.append((rule.pk, sensor_id, *episode))
+                    episode = None
+            if episode:
+                found.append((rule.pk, sensor_id, *episode))
+    return sorted(_comparable(row) for row in found)
+
+
+def _comparable(row: tuple) -> tuple:
+    rule, sensor, state, started, fired, resolved, value, late = row
+    # The value of an open alert follows in steps.
+    return (rule, sensor, started, state, fired or 0, resolved or 0, value if state == "resolved" else None, late)
+
+
+def stored() -> list[tuple]:
+    rows = Alert.objects.values_list(
+        "rule", "sensor", "state", "started_at", "fired_at", "resolved_at", "value", "backfilled"
+    )
+    return sorted(
+        _comparable((*row[:3], *(None if item is None else microseconds(item) for item in row[3:6]), *row[6:]))
+        for row in rows
+    )
+
+
+def test_eight_evaluators_over_all_lanes_make_the_same_transitions_as_one_replay():
+    network = make_network()
+    sensors = [make_sensor(network) for _ in range(100)]
+    rules = [make_threshold(network, **fields) for fields in RULES]
+    samples = wander(sensors, samples=60, seed=1)
+    assert {lane_of(sensor.pk) for sensor in sensors} == set(range(LANES))
+    done = threading.Event()
+
+    def ingest():
+        try:
+            for start in range(0, len(samples), 370):
+                store(samples[start : start + 370])
+        finally:
+            done.set()
+            connection.close()
+
+    writer = threading.Thread(target=ingest)
+    writer.start()
+
+    def work():
+        while not done.is_set():
+            evaluate_waiting(clock=lambda: at(0))
+
+    run_at_once(work, 8)
+    writer.join()
+    evaluate_all()
+    assert EvaluationBatch.objects.count() == 0
+    expected = replayed(rules, samples)
+    assert len(expected) > 500
+    assert stored() == expected
+
+
+class Crash(Exception):  # noqa: N818 - it is no error
+    """Stands for the end of the process."""
+
+
+class CrashAt:
+    """Raises at the n-th statement."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, execute, sql, params, many, context):
+        self.left -= 1
+        if self.left <= 0:
+            raise Crash
+        return execute(sql, params, many, context)
+
+
+def crash_everywhere(work):
+    """Run `work` again and again, ended at its first statement, its second, …, until it comes through."""
+    for number in range(1, 200):
+        try:
+            with connection.execute_wrapper(CrashAt(number)):
+                work()
+        except Crash:
+            continue
+        return number
+    raise AssertionError("it never came through")
+
+
+def test_an_evaluation_ended_at_any_statement_and_repeated_makes_the_same_transitions(monkeypatch):
+    # evaluate_waiting goes on with other lanes after an error; here the error is the end of the process.
+    from alerts.services import lanes  # noqa: PLC0415
+
+    network = make_network()
+    sensors = [make_sensor(network) for _ in range(3)]
+    rules = [make_threshold(network, **fields) for fields in RULES]
+    samples = wander(sensors, samples=40, seed=2)
+    crashes = 0
+    for start in range(0, len(samples), 12):
+        for lane in store(samples[start : start + 12]):
+            before = stored()
+            waiting = EvaluationBatch.objects.count()
+            with pytest.raises(Crash), connection.execute_wrapper(CrashAt(8)):
+                lanes.evaluate_lane(lane, now=at(0))
+            assert (stored(), EvaluationBatch.objects.count()) == (before, waiting)
+            crashes += crash_everywhere(lambda lane=lane: lanes.evaluate_lane(lane, now=at(0)))
+    assert crashes > 100
+    assert stored() == replayed(rules, samples)
+
+
+def test_one_lane_that_fails_does_not_hold_up_the_others():
+    network = make_network()
+    make_threshold(network)
+    sensors = [make_sensor(network) for _ in range(LANES)]
+    store([sample(sensor, 1, 51.0) for sensor in sensors])
+    EvaluationBatch.objects.filter(lane=3).update(samples=b"\xc1")
+    assert evaluate_all() == LANES - 1
+    assert Alert.objects.count() == LANES - 1
+    assert EvaluationBatch.objects.count() == 1
+
+
+def test_eight_sweeps_at_once_open_one_alert_each_and_resolve_each_once(events):
+    network = make_network()
+    gateway = make_gateway(network)
+    make_staleness(network)
+    make_gateway_rule(network)
+    alone = [make_sensor(network) for _ in range(30)]
+    behind = [make_sensor(network, gateway=gateway) for _ in range(10)]
+    for sensor in (*alone, *behind):
+        heard(sensor, 0)
+
+    def work():
+        for second in range(91, 95):
+            sweep(now=at(second))
+
+    run_at_once(work, 8)
+    sweep(now=at(95))
+    assert Alert.objects.filter(state="firing").count() == Alert.objects.count() == 31
+    for sensor in (*alone, *behind):
+        heard(sensor, 100)
+    run_at_once(lambda: sweep(now=at(101)), 8)
+    sweep(now=at(101))
+    assert {row[4] for row in history()} == {"heard"}
+    assert Alert.objects.count() == 31
+    seen = [(body["id"], body["state"]) for _, _, kind, body in events if kind == "alert"]
+    assert len(seen) == len(set(seen)) == 62
+
+
+def test_a_sweep_ended_at_any_statement_and_repeated_makes_the_same_alerts():
+    network = make_network()
+    gateway = make_gateway(network)
+    make_staleness(network)
+    make_gateway_rule(network)
+    alone = make_sensor(network)
+    behind = [make_sensor(network, gateway=gateway) for _ in range(3)]
+    steps = [(91, [alone]), (200, [behind[0]]), (300, [])]
+    for second, now_heard in steps:
+        for sensor in now_heard:
+            heard(sensor, second - 1)
+        if second == 91:
+            for sensor in (alone, *behind):
+                heard(sensor, 0)
+        assert crash_everywhere(lambda second=second: sweep(now=at(second))) > 10
+    seen = sorted((row[0], row[1], row[2], row[3], row[4]) for row in history())
+    assert seen == sorted(
+        [
+            ("firing", 90.0, 91.0, None, ""),  # alone
+            ("resolved", 90.0, 91.0, 199.0, "heard"),  # the gateway
+            ("firing", 90.0, 200.0, None, ""),  # two that stayed silent when it was back
+            ("firing", 90.0, 200.0, None, ""),
+            ("firing", 289.0, 300.0, None, ""),  # the gateway again
+        ]
+    )
+
+
+def test_an_edit_under_load_is_quick_and_the_old_form_opens_nothing_after_it():
+    network = make_network()
+    sensors = [make_sensor(network) for _ in range(40)]
+    rule = make_threshold(network)
+    done = threading.Event()
+    waited: list[float] = []
+
+    def ingest():
+        try:
+            second = 0
+            while not done.is_set():
+                second += 1
+                store([sample(sensor, second, 51.0 if second % 2 else 1.0) for sensor in sensors])
+        finally:
+            connection.close()
+
+    def edit():
+        try:
+            time.sleep(1)
+            for above in (1_000.0, 50.0, 1_000.0):
+                started = time.monotonic()
+                update_rule(rule, above=above, now=at(10**6))
+                waited.append(time.monotonic() - started)
+                time.sleep(0.3)
+        finally:
+            done.set()
+            connection.close()
+
+    threads = [threading.Thread(target=target) for target in (ingest, edit)]
+    for thread in threads:
+        thread.start()
+
+    def work():
+        while not done.is_set():
+            evaluate_waiting(clock=lambda: at(0))
+
+    run_at_once(work, 6)
+    for thread in threads:
+        thread.join()
+    evaluate_all()
+    assert len(waited) == 3
+    assert max(waited) < 5, waited
+    assert Alert.objects.filter(resolution="cleared").count() > 100
+    assert Alert.objects.exclude(state="resolved").count() == 0
+    # The last form has no states but its own, and none of them is in an episode.
+    assert set(RuleState.objects.values_list("value", flat=True)) <= {None}
+
+
+def test_sensors_are_deleted_and_edited_under_load_without_deadlocks():
+    network = make_network()
+    sensors = [make_sensor(network) for _ in range(30)]
+    make_threshold(network)
+    make_threshold(network, above=40.0)
+    make_staleness(network, period_s=1, grace_s=0)
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def change():
+        try:
+            for number, sensor in enumerate(sensors[:20]):
+                if number % 2:
+                    delete_sensor(sensor)
+                else:
+                    update_sensor(sensor, period_s=number + 1, now=at(number))
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+            connection.close()
+
+    for sensor in sensors:
+        heard(sensor, 0)
+    threading.Thread(target=change).start()
+
+    def work():
+        second = 0
+        mine = threading.get_ident() % 7
+        while not done.is_set():
+            second += 1
+            queue_samples([sample(one, second, 51.0 if second % 2 else 1.0) for one in sensors if one.pk], now=at(0))
+            evaluate_waiting(clock=lambda: at(0))
+            sweep(now=at(second + mine))
+
+    run_at_once(work, 4)
+    assert errors == []
+    evaluate_all()
+    sweep(now=at(10_000))
+    assert Alert.objects.filter(sensor=None, resolved_at=None).count() == 0
+    assert Sensor.objects.count() == 20
+
+
+def test_of_many_who_resolve_or_acknowledge_at_once_one_does():
+    network = make_network()
+    sensor = make_sensor(network)
+    make_threshold(network)
+    feed(sensor, [(1, 51.0)])
+    alert = Alert.objects.get()
+    users = [make_user() for _ in range(8)]
+    outcomes: list[str] = []
+
+    def attempt(action):
+        user = users.pop()
+        try:
+            action(alert, user=user, now=at(5))
+            outcomes.append("done")
+        except Conflict:
+            outcomes.append("conflict")
+
+    run_at_once(lambda: attempt(acknowledge_alert), 4)
+    assert sorted(outcomes) == ["conflict"] * 3 + ["done"]
+    outcomes.clear()
+    run_at_once(lambda: attempt(resolve_alert), 4)
+    assert sorted(outcomes) == ["conflict"] * 3 + ["done"]
+
+
+def test_a_hand_that_resolves_while_an_evaluation_runs_is_not_overruled():
+    network = make_network()
+    sensor = make_sensor(network)
+    make_threshold(network)
+    feed(sensor, [(1, 51.0)])
+    alert = Alert.objects.get()
+    store([sample(sensor, 2, 1.0)])
+    user = make_user()
+
+    class ResolveBeforeTheUpdate:
+        def __call__(self, execute, sql, params, many, context):
+            if sql.lstrip().startswith("UPDATE alerts_rulestate"):
+                run_at_once(lambda: resolve_alert(alert, user=user, now=at(1.5)), 1)
+            return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(ResolveBeforeTheUpdate()):
+        evaluate_all()
+    assert history() == [("resolved", 1, 1, 1.5, "by_hand")]
+    assert moment(microseconds(at(1.5))) == at(1.5)

@@ -1,0 +1,295 @@
+"""Evaluation over the durable queue: what ends up in the database, from which samples, by which rules."""
+
+import math
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from alerts.models import Alert, EvaluationBatch, RuleState
+from alerts.services import LANES, Sample, evaluate_lane, lane_of, queue_samples, watched_attributes
+from alerts.services.queue import SAMPLES_PER_ROW, waiting_samples
+from config.models import Revision
+from sensors.services import delete_sensor
+from tests.alerts.making import (
+    at,
+    evaluate,
+    feed,
+    history,
+    make_network,
+    make_sensor,
+    make_threshold,
+    offset,
+    sample,
+    store,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def acknowledge_interval(sensor, interval_s, *, number=0, acknowledged=True):
+    Revision.objects.create(
+        sensor=sensor,
+        number=number,
+        values={"interval_s": interval_s},
+        created_at=at(0),
+        acknowledged_at=at(0) if acknowledged else None,
+    )
+
+
+# --- The queue -----------------------------------------------------------------------------------
+
+
+def test_samples_wait_in_the_lane_of_their_sensor_until_they_are_evaluated(network):
+    sensors = [make_sensor(network) for _ in range(5)]
+    lanes = store([sample(sensor, 1, 20.0) for sensor in sensors])
+    assert lanes == {sensor.pk % LANES for sensor in sensors} == set(waiting_samples(range(LANES)))
+    assert sum(EvaluationBatch.objects.values_list("sample_count", flat=True)) == 5
+    assert evaluate() == 5
+    assert (EvaluationBatch.objects.count(), waiting_samples(range(LANES))) == (0, {})
+
+
+def test_a_lane_that_nobody_filled_is_evaluated_to_nothing(network):
+    assert evaluate_lane(3, now=at(0)) == 0
+
+
+def test_what_is_no_finite_number_is_not_queued(sensor):
+    values = {"a": math.nan, "b": True, "c": "1", "d": None, "e": math.inf}
+    assert queue_samples([Sample(sensor.pk, at(0), at(0), values)], now=at(0)) == set()
+    assert EvaluationBatch.objects.count() == 0
+
+
+def test_whole_numbers_of_any_size_are_evaluated(network, sensor):
+    make_threshold(network, above=1e20)
+    feed(sensor, [(1, 7), (2, 10**30)])
+    assert Alert.objects.get().value == 1e30
+
+
+def test_a_flood_is_cut_into_rows_and_evaluated_in_order(network, sensor):
+    make_threshold(network)
+    count = SAMPLES_PER_ROW * 3 + 1
+    store([sample(sensor, second, 51.0 if second % 2 else 20.0) for second in range(count)])
+    assert EvaluationBatch.objects.count() == 4
+    assert evaluate() == count
+    assert Alert.objects.count() == count // 2
+    assert Alert.objects.filter(state="firing").count() == 0
+
+
+def test_entries_of_one_message_are_evaluated_in_the_order_of_the_sensors_clock(network, sensor):
+    make_threshold(network)
+    store([sample(sensor, 30, 20.0), sample(sensor, 10, 51.0), sample(sensor, 20, 52.0)])
+    evaluate()
+    assert history() == [("resolved", 10, 10, 30, "cleared")]
+
+
+def test_only_attributes_of_enabled_threshold_rules_are_watched(network):
+    other = make_network()
+    make_threshold(network, attribute="a")
+    make_threshold(network, attribute="b")
+    make_threshold(network, attribute="b", above=60.0)
+    make_threshold(network, attribute="c", enabled=False)
+    make_threshold(other, attribute="d")
+    assert watched_attributes([network.pk]) == {network.pk: frozenset("ab")}
+    assert watched_attributes([network.pk, other.pk, 0])[other.pk] == frozenset("d")
+    assert watched_attributes([]) == {}
+
+
+# --- Which rules hold ------------------------------------------------------------------------------
+
+
+def test_a_rule_holds_for_its_network_its_sensors_or_its_labels(network):
+    in_scope = make_sensor(network, labels={"floor": "2", "side": "north"})
+    other = make_sensor(network, labels={"floor": "3"})
+    stranger = make_sensor(make_network(), labels={"floor": "2"})
+    make_threshold(network, name="all")
+    make_threshold(network, name="listed", sensors=[in_scope])
+    make_threshold(network, name="labels", labels={"floor": "2"})
+    make_threshold(network, name="off", enabled=False)
+    make_threshold(network, name="both labels", labels={"floor": "2", "side": "south"})
+    for sensor in (in_scope, other, stranger):
+        feed(sensor, [(1, 51.0)])
+    found = sorted(Alert.objects.values_list("rule_name", "sensor_identifier"))
+    assert found == sorted(
+        [("all", in_scope.identifier), ("all", other.identifier)]
+        + [(name, in_scope.identifier) for name in ("listed", "labels")]
+    )
+
+
+def test_a_sample_without_the_attribute_changes_nothing(network, sensor):
+    make_threshold(network)
+    feed(sensor, [(1, 51.0)])
+    feed(sensor, [(2, 1.0)], attribute="humidity")
+    assert history() == [("firing", 1, 1, None, "")]
+    assert offset(RuleState.objects.get().evaluated_until) == 1
+
+
+def test_a_rule_holds_for_what_still_waits_when_it_is_made(network, sensor):
+    store([sample(sensor, 1, 51.0)])
+    make_threshold(network)
+    make_threshold(network, attribute="humidity", below=10.0, above=None)
+    evaluate()
+    assert history() == [("firing", 1, 1, None, "")]
+
+
+# --- Episodes ----------------------------------------------------------------------------------------
+
+
+def test_an_episode_is_one_alert_from_its_first_sample_to_its_last(network, sensor):
+    rule = make_threshold(network, severity="critical", hysteresis=0.5)
+    feed(sensor, [(10, 20.0), (20, 51.0)])
+    alert = Alert.objects.get()
+    assert (alert.rule, alert.sensor, alert.network) == (rule, sensor, network)
+    assert (alert.severity, alert.value, alert.state, alert.backfilled) == ("critical", 51.0, "firing", False)
+    assert (alert.sensor_identifier, alert.rule_name, alert.rule_snapshot["above"]) == (sensor.identifier, "Hot", 50.0)
+    feed(sensor, [(30, 60.0), (40, 49.9)])
+    assert history() == [("firing", 20, 20, None, "")]
+    feed(sensor, [(50, 49.5)])
+    assert history() == [("resolved", 20, 20, 50, "cleared")]
+    feed(sensor, [(60, 70.0)])
+    assert history() == [("resolved", 20, 20, 50, "cleared"), ("firing", 60, 60, None, "")]
+    assert [alert.value for alert in Alert.objects.order_by("pk")] == [60.0, 70.0]
+
+
+def test_a_pending_alert_is_shown_and_fires_or_leaves_no_row(network, sensor):
+    make_threshold(network, for_s=60)
+    feed(sensor, [(0, 51.0)])
+    assert history() == [("pending", 0, None, None, "")]
+    feed(sensor, [(30, 20.0)])
+    assert history() == []
+    feed(sensor, [(40, 51.0)])
+    feed(sensor, [(70, 51.0)])
+    assert history() == [("pending", 40, None, None, "")]
+    feed(sensor, [(100, 55.0)])
+    assert history() == [("firing", 40, 100, None, "")]
+
+
+def test_no_clock_completes_a_for(network, sensor):
+    make_threshold(network, for_s=60)
+    feed(sensor, [(0, 51.0)], now_s=1)
+    assert evaluate(now_s=10_000) == 0
+    assert history() == [("pending", 0, None, None, "")]
+
+
+def test_keep_firing_survives_from_batch_to_batch(network, sensor):
+    make_threshold(network, keep_firing_s=60)
+    for offset_s, value in [(0, 51.0), (10, 20.0), (40, 20.0), (69, 20.0)]:
+        feed(sensor, [(offset_s, value)])
+    assert history() == [("firing", 0, 0, None, "")]
+    feed(sensor, [(70, 20.0)])
+    assert history() == [("resolved", 0, 0, 70, "cleared")]
+
+
+def test_a_gap_restarts_a_pending_alert_by_the_interval_of_the_acknowledged_configuration(network, sensor):
+    acknowledge_interval(sensor, 10)
+    acknowledge_interval(sensor, 3600, number=1, acknowledged=False)
+    make_threshold(network, for_s=60)
+    feed(sensor, [(0, 51.0), (20, 51.0)])
+    feed(sensor, [(41, 51.0), (61, 51.0)])
+    assert history() == [("pending", 41, None, None, "")]
+
+
+@pytest.mark.parametrize("interval_s", ["10", True, 0, -5, None])
+def test_an_interval_that_is_no_positive_number_is_none(network, sensor, interval_s):
+    acknowledge_interval(sensor, interval_s)
+    make_threshold(network, for_s=60)
+    feed(sensor, [(0, 51.0), (6000, 51.0)])
+    assert history() == [("firing", 0, 6000, None, "")]
+
+
+def test_late_samples_open_and_close_alerts_at_their_own_times_marked_backfilled(network, sensor):
+    make_threshold(network)
+    feed(sensor, [(10, 51.0), (20, 20.0), (30, 52.0)], late_s=61)
+    assert history() == [("resolved", 10, 10, 20, "cleared"), ("firing", 30, 30, None, "")]
+    assert list(Alert.objects.values_list("backfilled", flat=True)) == [True, True]
+    feed(sensor, [(40, 20.0), (50, 51.0)], late_s=60)
+    assert [alert.backfilled for alert in Alert.objects.order_by("started_at")] == [True, True, False]
+
+
+def test_how_late_is_late_follows_the_interval(network, sensor):
+    acknowledge_interval(sensor, 60)
+    make_threshold(network)
+    feed(sensor, [(10, 51.0), (11, 1.0)], late_s=120)
+    feed(sensor, [(20, 51.0)], late_s=121)
+    assert [alert.backfilled for alert in Alert.objects.order_by("started_at")] == [False, True]
+
+
+def test_a_sample_older_than_the_last_evaluated_one_changes_nothing(network, sensor):
+    make_threshold(network)
+    feed(sensor, [(100, 20.0)])
+    feed(sensor, [(50, 99.0)])
+    feed(sensor, [(100, 99.0)])
+    assert history() == []
+
+
+def test_the_value_of_a_firing_alert_follows_in_steps_and_at_its_end(network, sensor):
+    make_threshold(network)
+    feed(sensor, [(1, 51.0)], now_s=1)
+    feed(sensor, [(2, 52.0)], now_s=10)
+    assert Alert.objects.get().value == 51.0
+    feed(sensor, [(3, 53.0)], now_s=11)
+    assert Alert.objects.get().value == 53.0
+    feed(sensor, [(4, 54.0)], now_s=12)
+    feed(sensor, [(5, 20.0)], now_s=13)
+    assert Alert.objects.get().value == 54.0
+
+
+def test_samples_of_a_deleted_sensor_are_dropped_and_its_neighbours_evaluated(network):
+    make_threshold(network)
+    gone = make_sensor(network)
+    stays = make_sensor(network)
+    while lane_of(stays.pk) != lane_of(gone.pk):
+        stays = make_sensor(network)
+    store([sample(gone, 1, 51.0), sample(stays, 1, 51.0)])
+    delete_sensor(gone)
+    evaluate()
+    assert Alert.objects.get().sensor == stays
+
+
+# --- Cost and live events ------------------------------------------------------------------------------
+
+
+def statements(network, *, sensors, rules):
+    for number in range(rules):
+        make_threshold(network, name=f"r{number}", attribute=f"a{number % 5}")
+    made = []
+    while len(made) < sensors:
+        made += [candidate for candidate in [make_sensor(network)] if lane_of(candidate.pk) == 0]
+    values = {f"a{number}": 51.0 for number in range(5)}
+    for second in (1, 2):
+        queue_samples([Sample(one.pk, at(second), at(second), values) for one in made], now=at(0))
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            assert evaluate_lane(0, now=at(0)) == sensors
+    return len(captured)
+
+
+def test_a_batch_costs_the_same_statements_whatever_its_size(db):
+    small = statements(make_network(), sensors=1, rules=1)
+    large = statements(make_network(), sensors=20, rules=10)
+    assert small == large
+    assert large <= 11
+
+
+def test_live_views_hear_of_each_transition_and_of_nothing_else(
+    network, sensor, events, django_capture_on_commit_callbacks
+):
+    make_threshold(network, for_s=10)
+    with django_capture_on_commit_callbacks(execute=True):
+        feed(sensor, [(0, 51.0)])
+        feed(sensor, [(5, 51.0)])
+        feed(sensor, [(10, 51.0)])
+        feed(sensor, [(20, 51.0)])
+        feed(sensor, [(30, 20.0)])
+        feed(sensor, [(40, 51.0)])
+        feed(sensor, [(45, 20.0)])
+    seen = [(kind, place, who, body["state"], body["resolution"]) for place, who, kind, body in events]
+    mine = ("alert", network.slug, sensor.identifier)
+    assert seen == [
+        (*mine, "pending", ""),
+        (*mine, "firing", ""),
+        (*mine, "resolved", "cleared"),
+        (*mine, "pending", ""),
+        (*mine, "resolved", "cleared"),
+    ]
+    assert Alert.objects.count() == 1
