@@ -1,0 +1,1 @@
+"""The Django project: settings, processes, and everything that joins the apps."""

@@ -1,0 +1,50 @@
+"""The Celery application and its schedule: evaluation of alerts, sweeps, retention.
+
+No correctness rests on a task being delivered: what is to be done waits in PostgreSQL, and every tick looks there.
+A tick that nobody took in time is dropped (`expires`), so that a worker that comes back finds no pile of them.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import beat_init, worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
+
+app = Celery("fleet")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.beat_scheduler = "fleet.beat:TickingScheduler"
+app.conf.beat_schedule = {
+    # The aim is an alert within a second of its message; the bridge's hint usually comes first.
+    "evaluate what waits": {"task": "alerts.tasks.evaluate_lanes", "schedule": 1.0, "options": {"expires": 3}},
+    # An overdue sensor is to be seen within 2 s.
+    "sweep the silent": {"task": "alerts.tasks.sweep", "schedule": 1.0, "options": {"expires": 3}},
+    "worker's tick": {"task": "fleet.tasks.tick", "schedule": 2.0, "options": {"expires": 10}},
+    "make partitions": {
+        "task": "telemetry.tasks.make_partitions",
+        "schedule": crontab(minute="17"),
+        "options": {"expires": 3600},
+    },
+    "purge deleted sensors": {
+        "task": "telemetry.tasks.purge_deleted",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 300},
+    },
+    "prune telemetry": {
+        "task": "telemetry.tasks.prune_telemetry",
+        "schedule": crontab(hour="2", minute="37"),
+        "options": {"expires": 3600},
+    },
+}
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_unsafe_settings(**_options: Any) -> None:
+    """Stop here rather than run with settings that production must not have."""
+    from fleet.checks import refuse_unsafe_settings as refuse  # noqa: PLC0415 - settings are ready only now
+
+    refuse()

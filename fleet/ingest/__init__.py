@@ -1,0 +1,1 @@
+"""From received messages to committed rows: one transaction a batch."""

@@ -1,0 +1,50 @@
+"""`manage.py bridge`: the process between the broker and the database."""
+
+import os
+import signal
+import sys
+import threading
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from fleet.mqtt.address import BrokerAddress
+from fleet.mqtt.bridge import Bridge
+from fleet.mqtt.shards import Shard
+
+
+class Command(BaseCommand):
+    """Receives from and publishes to the broker at MQTT_URL until SIGTERM."""
+
+    help = (
+        "Store what sensors send and publish their configurations, until SIGTERM or SIGINT.\n\n"
+        "A message is acknowledged to the broker only after its commit, so none that was acknowledged is lost,\n"
+        "whatever is killed. One bridge runs for each shard; a second one waits, and says so.\n\n"
+        "Exit codes: 0 stopped, 1 unsafe or wrong settings, 70 ended by its own watchdog (start it again),\n"
+        "75 another bridge took the shard."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.add_argument(
+            "--shard",
+            default="0/1",
+            metavar="I/N",
+            help="store only part I of N of the sensors, as 0/2 and 1/2 for two bridges (default: all)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            address = BrokerAddress.from_url(settings.MQTT_URL)
+            shard = Shard.from_text(options["shard"])
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        # A stuck statement or lock ends as an error, and is tried again, before the watchdog would end the process.
+        os.environ.setdefault("PGOPTIONS", "-c statement_timeout=30s")
+        bridge = Bridge(address, shard)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # In a thread: the handler may interrupt a wait on the very lock that `stop` needs.
+            signal.signal(number, lambda *_: threading.Thread(target=bridge.stop).start())
+        sys.exit(bridge.run())

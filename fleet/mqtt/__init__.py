@@ -1,0 +1,1 @@
+"""Everything that speaks MQTT; no other package imports paho."""

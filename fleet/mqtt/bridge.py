@@ -1,0 +1,185 @@
+"""The bridge: receives, stores, then acknowledges; publishes configurations; says how far it is."""
+
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from fleet.ingest import live
+from fleet.ingest.batch import Drained, ingest_batch
+from fleet.ingest.result import BatchResult
+from fleet.ingest.routes import InboundMessage
+from fleet.mqtt.address import BrokerAddress
+from fleet.mqtt.guard import ShardGuard
+from fleet.mqtt.hints import Hints
+from fleet.mqtt.inbox import Delivery, Inbox
+from fleet.mqtt.publisher import Publisher
+from fleet.mqtt.receiver import Receiver
+from fleet.mqtt.shards import Shard
+from sensors.activity import record_tick
+
+log = structlog.get_logger(__name__)
+
+# A batch is whatever waits, up to this: enough that the commit no longer counts (measured: 500 drain at 9/10 of
+# the rate of 5,000), little enough that a kill costs few redeliveries.
+BATCH_MESSAGES: Final = 500
+TICK_EVERY_S: Final = 2.0
+# Nothing the writer does takes longer: the database's own timeouts are shorter, and end a stuck statement.
+STUCK_AFTER_S: Final = 60.0
+RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
+
+EXIT_STUCK: Final = 70  # EX_SOFTWARE of sysexits.h
+EXIT_TAKEN: Final = 75  # EX_TEMPFAIL
+
+
+class Bridge:
+    """One shard's bridge; `run` returns the process's exit code."""
+
+    def __init__(self, address: BrokerAddress, shard: Shard) -> None:
+        self._shard = shard
+        self._stopping = threading.Event()
+        self._exit_code = 0
+        self._active_at = time.monotonic()
+        self._ticked_at = 0.0
+        self._stored = 0
+        receiver_id = f"fleet-bridge-{shard.suffix}"
+        self._marker_topic = f"fleet/watermark/{receiver_id}"
+        self._inbox = Inbox(max_messages=settings.BRIDGE_QUEUE_MESSAGES, max_bytes=settings.BRIDGE_QUEUE_BYTES)
+        self._publisher = Publisher(
+            address, client_id=f"fleet-publisher-{shard.suffix}", marker_topic=self._marker_topic, mine=shard.owns
+        )
+        self._receiver = Receiver(
+            address,
+            client_id=receiver_id,
+            inbox=self._inbox,
+            mine=shard.owns,
+            marker_topic=self._marker_topic,
+            on_session_lost=self._publisher.publish_everything,
+        )
+        self._guard = ShardGuard(shard, on_notice=self._publisher.notice, on_lost=self._shard_taken)
+        self._hints = Hints()
+
+    def stop(self) -> None:
+        """End after the current batch."""
+        self._stopping.set()
+        self._guard.stop_waiting()
+
+    def run(self) -> int:
+        """Work until `stop`; return 0, or 75 when another bridge took the shard."""
+        if not self._guard.acquire():
+            return self._exit_code
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self._hints.start()
+        self._publisher.start()
+        self._receiver.start()
+        log.info("bridge started", shard=str(self._shard))
+        try:
+            while not self._stopping.is_set():
+                self._active_at = time.monotonic()
+                self._tick()
+                deliveries = self._inbox.take(BATCH_MESSAGES, timeout_s=0.5)
+                if deliveries:
+                    self._store(deliveries)
+        finally:
+            # Acknowledgements of the last batch go out before the connection is closed.
+            self._receiver.stop()
+            self._publisher.stop()
+            self._hints.stop()
+            self._guard.release()
+            connection.close()
+        log.info("bridge stopped", shard=str(self._shard), stored=self._stored)
+        return self._exit_code
+
+    def _store(self, deliveries: list[Delivery]) -> None:
+        messages = []
+        drained = None
+        for delivery in deliveries:
+            if delivery.message.topic == self._marker_topic:
+                drained = self._drained(delivery)
+            else:
+                messages.append(delivery.message)
+        result = self._ingest_until_stored(messages, drained)
+        if result is None:
+            return  # Stopping: what is not acknowledged comes again.
+        self._receiver.acknowledge(deliveries)
+        self._stored += result.stored
+        if result.lanes:
+            self._hints.give(result.lanes)
+        live.announce(result)
+        if result.rejected:
+            log.warning("rejected", **result.rejected)
+
+    def _ingest_until_stored(self, messages: list[InboundMessage], drained: Drained | None) -> BatchResult | None:
+        attempt = 0
+        while not self._stopping.is_set():
+            self._active_at = time.monotonic()
+            try:
+                return ingest_batch(messages, now=datetime.now(UTC), drained=drained)
+            except DatabaseError as error:
+                if attempt % 15 == 0:
+                    log.error("storing waits for the database", error=str(error).splitlines()[0], attempt=attempt)
+                # The connection may be the reason; the next attempt takes a fresh one.
+                connection.close()
+                self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                attempt += 1
+        return None
+
+    def _drained(self, delivery: Delivery) -> Drained | None:
+        """Return the proof in a marker: everything that the broker queued before it has been taken."""
+        self._publisher.marker_arrived()
+        try:
+            until = datetime.fromtimestamp(float(delivery.message.payload), UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+        # Somebody else's marker cannot prove the future.
+        return Drained(str(self._shard), min(until, delivery.message.received_at))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._ticked_at < TICK_EVERY_S:
+            return
+        self._ticked_at = now
+        try:
+            record_tick(
+                f"bridge {self._shard}",
+                now=datetime.now(UTC),
+                detail={
+                    "connected": self._receiver.connected,
+                    "queue": len(self._inbox),
+                    "stored": self._stored,
+                    "broker_dropped": self._publisher.broker_dropped,
+                    "callback_failures": self._receiver.failures,
+                    "lost_hints": self._hints.lost,
+                    "pid": os.getpid(),
+                },
+            )
+        except DatabaseError as error:
+            log.warning("the tick waits for the database", error=str(error).splitlines()[0])
+            connection.close()
+        close_old_connections()
+
+    def _shard_taken(self) -> None:
+        self._exit_code = EXIT_TAKEN
+        self.stop()
+
+    def _watch(self) -> None:
+        """End the process when a part of it stands still: its supervisor starts it anew, and nothing is lost."""
+        while not self._stopping.wait(1.0):
+            now = time.monotonic()
+            why = None
+            if not self._receiver.is_running() and self._ticked_at:
+                why = "the receiving thread ended"
+            elif not self._publisher.is_running() and self._ticked_at:
+                why = "the publishing thread ended"
+            elif now - self._active_at > STUCK_AFTER_S:
+                why = "the writer is stuck"
+            elif now - self._publisher.active_at > STUCK_AFTER_S:
+                why = "the publisher is stuck"
+            if why is not None and not self._stopping.is_set():
+                log.critical("the bridge ends itself", why=why)
+                os._exit(EXIT_STUCK)
