@@ -1,0 +1,1 @@
+"""The local stack: its files, its servers, its supervisor."""

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from fleet.stack.environment import environment_path, write_environment
+from fleet.stack.errors import StackError
+from fleet.stack.options import LOCAL_PARTS, Port, read_options
+
+
+def test_defaults_listen_on_the_loopback_only(tmp_path: Path) -> None:
+    options = read_options({"FLEET_DATA_DIR": str(tmp_path)})
+    assert (options.host, options.loopback) == ("127.0.0.1", True)
+    assert (options.http_port, options.mqtt_port) == (Port(8000, chosen=False), Port(1883, chosen=False))
+    assert (options.database_url, options.redis_url, options.mqtt_url) == (None, None, None)
+    assert options.allowed_hosts() == ["127.0.0.1", "localhost", "[::1]"]
+
+
+def test_chosen_ports_are_known_as_chosen(tmp_path: Path) -> None:
+    options = read_options({"FLEET_DATA_DIR": str(tmp_path), "FLEET_HTTP_PORT": "8000", "FLEET_MQTT_PORT": "2883"})
+    assert (options.http_port, options.mqtt_port) == (Port(8000, chosen=True), Port(2883, chosen=True))
+
+
+@pytest.mark.parametrize(
+    ("host", "canonical", "loopback", "reachable"),
+    [
+        ("localhost", "127.0.0.1", True, "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2", True, "127.0.0.2"),
+        ("::1", "::1", True, "[::1]"),
+        ("[::1]", "::1", True, "[::1]"),
+        ("0.0.0.0", "0.0.0.0", False, "127.0.0.1"),
+        ("192.168.1.5", "192.168.1.5", False, "192.168.1.5"),
+    ],
+)
+def test_hosts(tmp_path: Path, host: str, canonical: str, loopback: bool, reachable: str) -> None:
+    options = read_options({"FLEET_DATA_DIR": str(tmp_path), "FLEET_HOST": host})
+    assert (options.host, options.loopback, options.reachable_host) == (canonical, loopback, reachable)
+    assert reachable in options.allowed_hosts()
+    assert "*" not in options.allowed_hosts()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLEET_HTTP_PORT", "http"),
+        ("FLEET_HTTP_PORT", "0"),
+        ("FLEET_MQTT_PORT", "65536"),
+        ("FLEET_MQTT_PORT", "-1"),
+        ("FLEET_HOST", "example.org"),
+        ("FLEET_BROKER", "emqx"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(StackError) as caught:
+        read_options({"FLEET_DATA_DIR": str(tmp_path), name: value})
+    assert f"{name}={value!r}" in str(caught.value)
+
+
+def test_servers_of_ones_own_are_used(tmp_path: Path) -> None:
+    url = "postgres://me:secret@db/fleet"
+    options = read_options({"FLEET_DATA_DIR": str(tmp_path), "DATABASE_URL": url})
+    assert (options.database_url, options.redis_url) == (url, None)
+    assert "secret" not in repr(options)
+
+
+def test_a_shell_that_has_read_the_environment_file_starts_the_stack_s_own_servers(tmp_path: Path) -> None:
+    own, local = "mqtt://me:secret@broker", "postgres://fleet:x@127.0.0.1:15432/fleet"
+    written = {"DATABASE_URL": local, "MQTT_URL": own, LOCAL_PARTS: "DATABASE_URL REDIS_URL"}
+    write_environment(environment_path(tmp_path), written)
+    options = read_options({"FLEET_DATA_DIR": str(tmp_path), **written})
+    assert (options.database_url, options.mqtt_url) == (None, own)
