@@ -1,0 +1,134 @@
+"""Counts and rates over what the caller may see."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from alerts.queries import open_alert_counts
+from sensors import queries
+from sensors.api.filters import refuse_unknown_parameters
+from sensors.errors import Invalid
+from sensors.models import Sensor
+from telemetry.queries.limits import time_limit
+from telemetry.queries.rejected import visible_rejected
+
+# An hour of 1,000 measurements a second takes longer to count than anybody waits; the rate of a minute does not.
+COUNT_TIMEOUT_S: Final = 1.0
+
+_COUNT: Final = """
+SELECT COALESCE(sum(counted.number), 0)
+FROM unnest(%s::bigint[]) AS listed (id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS number FROM telemetry_measurement WHERE sensor_id = listed.id AND measured_at >= %s
+) AS counted
+"""
+
+
+class StatusCountsSerializer(serializers.Serializer):
+    """Sensors by status."""
+
+    total = serializers.IntegerField()
+    new = serializers.IntegerField()
+    up = serializers.IntegerField()
+    late = serializers.IntegerField()
+    down = serializers.IntegerField()
+
+
+class AlertCountsSerializer(serializers.Serializer):
+    """Open alerts by state, and those that fire by severity."""
+
+    pending = serializers.IntegerField()
+    firing = serializers.IntegerField()
+    info = serializers.IntegerField()
+    warning = serializers.IntegerField()
+    critical = serializers.IntegerField()
+
+
+class MeasurementCountsSerializer(serializers.Serializer):
+    """Measurements by the sensors' clocks."""
+
+    last_minute = serializers.IntegerField(allow_null=True)
+    last_hour = serializers.IntegerField(allow_null=True, help_text="Null where counting them would take too long.")
+
+
+class StatsSerializer(serializers.Serializer):
+    """Counts and rates."""
+
+    at = serializers.DateTimeField()
+    judged_at = serializers.DateTimeField(
+        help_text="Up to when silence is judged; earlier than `at` while a bridge is away or behind."
+    )
+    networks = serializers.IntegerField()
+    gateways = serializers.IntegerField()
+    sensors = StatusCountsSerializer()
+    alerts = AlertCountsSerializer()
+    measurements = MeasurementCountsSerializer()
+    rejected_last_day = serializers.IntegerField(help_text="Different rejected messages; see rejected-messages/.")
+
+
+_EXAMPLE: Final = OpenApiExample(
+    "A small plant",
+    value={
+        "at": "2026-03-01T12:00:00.000000Z",
+        "judged_at": "2026-03-01T11:59:59.500000Z",
+        "networks": 1,
+        "gateways": 2,
+        "sensors": {"total": 20, "new": 1, "up": 17, "late": 1, "down": 1},
+        "alerts": {"pending": 0, "firing": 2, "info": 0, "warning": 1, "critical": 1},
+        "measurements": {"last_minute": 340, "last_hour": 20412},
+        "rejected_last_day": 0,
+    },
+    response_only=True,
+)
+
+
+class StatsView(APIView):
+    """Counts and rates over what the caller may see."""
+
+    @extend_schema(summary="Counts and rates", operation_id="stats", responses=StatsSerializer, examples=[_EXAMPLE])
+    def get(self, request: Request) -> Response:
+        """Return them."""
+        refuse_unknown_parameters(request, ())
+        return Response(StatsSerializer(stats(request.user, now=timezone.now())).data)
+
+
+def stats(user: queries.AnyUser, *, now: datetime) -> dict[str, Any]:
+    """Return what `StatsSerializer` shows of the networks that `user` may see, judged at `now`."""
+    judged_at = queries.judged_at(now)
+    sensors = queries.visible_sensors(user)
+    counts = queries.status_counts(sensors, at=judged_at)
+    return {
+        "at": now,
+        "judged_at": judged_at,
+        "networks": queries.visible_networks(user).count(),
+        "gateways": queries.visible_gateways(user).count(),
+        "sensors": {"total": sum(counts.values()), **counts},
+        "alerts": open_alert_counts(user),
+        "measurements": {
+            "last_minute": _measured_since(sensors, now - timedelta(minutes=1)),
+            "last_hour": _measured_since(sensors, now - timedelta(hours=1)),
+        },
+        "rejected_last_day": visible_rejected(user, start=now - timedelta(days=1)).count(),
+    }
+
+
+def _measured_since(sensors: QuerySet[Sensor], moment: datetime) -> int | None:
+    """Return how many measurements the sensors took since `moment`; None where the count takes too long."""
+    # Sensors whose newest measurement is older have none: a quiet fleet costs nothing.
+    active = list(sensors.filter(state__latest_measured_at__gte=moment).order_by().values_list("pk", flat=True))
+    if not active:
+        return 0
+    try:
+        with time_limit(COUNT_TIMEOUT_S), connection.cursor() as cursor:
+            cursor.execute(_COUNT, [active, moment])
+            return int(cursor.fetchone()[0])
+    except Invalid:
+        return None

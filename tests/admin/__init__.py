@@ -1,0 +1,1 @@
+"""The admin: its pages, its rights, and what its forms do."""

@@ -1,0 +1,1 @@
+"""Health, metrics, and settings that are refused."""

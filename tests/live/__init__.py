@@ -1,0 +1,1 @@
+"""Live views: the sender, and sockets of a real daphne."""

@@ -1,0 +1,36 @@
+"""docs/websocket.md names what the code has, with its numbers."""
+
+import re
+
+import pytest
+
+from fleet import consumers
+from fleet.live import access, outbox, requests, snapshot
+from sensors import live
+from tests.live.web import ROOT
+
+TEXT = (ROOT / "docs" / "websocket.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [access.NOT_LOGGED_IN, access.NOT_ALLOWED, consumers.TOO_MANY_MESSAGES, consumers.TRY_LATER, consumers.FAILED],
+)
+def test_every_close_code_has_a_row(code: int):
+    assert f"| {code} |" in TEXT
+
+
+def test_every_error_code_is_named():
+    sources = [(ROOT / "fleet" / name).read_text() for name in ("consumers.py", "live/requests.py")]
+    codes = {code for source in sources for code in re.findall(r'(?:MessageError|_reply_error)\("(\w+)"', source)}
+    assert codes == {"not_found", "malformed", "too_long", "too_many"}
+    assert all(f"`{code}`" in TEXT for code in codes)
+
+
+def test_numbers_are_those_of_the_code():
+    assert f"more than {consumers.MAX_WAITING} messages" in TEXT
+    assert (consumers.MAX_SUBSCRIPTIONS, snapshot.MAX_SENSORS, snapshot.MAX_ALERTS) == (1000, 1000, 1000)
+    assert f"{requests.MAX_MESSAGE_BYTES // 1024} KiB are in one" in TEXT
+    assert f"{outbox.WINDOW_FRAMES} frames or {outbox.WINDOW_BYTES // 1024**2} MiB" in TEXT
+    assert f"{outbox.RATE_BYTES_PER_S // 1024} KiB/s after the first {outbox.RATE_BURST_BYTES // 1024**2} MiB" in TEXT
+    assert f"at most {live.ITEMS_PER_FRAME}" in TEXT
