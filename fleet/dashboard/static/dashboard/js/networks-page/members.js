@@ -1,0 +1,115 @@
+/** Who may do what in a network; owners change it. */
+
+import { ApiError, getAll, patch, post, remove } from "../api.js";
+import { openDialog } from "../dialog.js";
+import { button, fill, h } from "../dom.js";
+import { clearErrors, field, showErrors, text } from "../form.js";
+import { report } from "../toast.js";
+
+const ROLES = ["viewer", "operator", "owner"].map((role) => ({ value: role, text: role }));
+
+/** @param {any} network @param {string} username the reader's own */
+export async function manageMembers(network, username) {
+  const isOwner = network.role === "owner";
+  const path = `networks/${network.slug}/members/`;
+  const list = h("div", { class: "stack" }, h("span", { class: "skeleton" }));
+  const add = isOwner ? addForm(path, () => void load()) : null;
+  void load();
+  await openDialog({
+    title: `Members of ${network.name}`,
+    body: [
+      h(
+        "p",
+        { class: "soft" },
+        "Viewers read; operators also configure, handle alerts and manage sensors; owners also manage members and may delete the network.",
+      ),
+      list,
+      ...(add ? [h("h3", {}, "Add a member"), add] : []),
+    ],
+    cancel: "Close",
+  });
+
+  async function load() {
+    try {
+      const members = await getAll(path);
+      fill(
+        list,
+        members.length ? members.map((member) => row(member)) : h("p", { class: "soft" }, "No members yet."),
+      );
+    } catch (error) {
+      report(error);
+    }
+  }
+
+  /** @param {any} member */
+  function row(member) {
+    const own = `${path}${encodeURIComponent(member.user)}/`;
+    const change = async (/** @type {() => Promise<unknown>} */ work) => {
+      try {
+        await work();
+      } catch (error) {
+        report(error);
+      }
+      await load();
+    };
+    const select = h(
+      "select",
+      {
+        class: "select",
+        "aria-label": `Role of ${member.user}`,
+        change: () => void change(() => patch(own, { role: select.value })),
+      },
+      ROLES.map((role) =>
+        h("option", { value: role.value, selected: role.value === member.role }, role.text),
+      ),
+    );
+    const isSelf = member.user === username;
+    return h(
+      "div",
+      { class: "member" },
+      h("b", { class: "break" }, member.user, isSelf && h("span", { class: "soft" }, " (you)")),
+      isOwner ? select : h("span", {}, member.role),
+      (isOwner || isSelf) &&
+        button(isSelf ? "Leave" : "Remove", {
+          icon: "trash",
+          tone: "quiet",
+          only: true,
+          label: isSelf ? "Leave this network" : `Remove ${member.user}`,
+          press: () => void change(() => remove(own)),
+        }),
+    );
+  }
+}
+
+/**
+ * Returns the row of fields that adds a member; it stands inside the dialog's form and has no form of its own.
+ * @param {string} path
+ * @param {() => void} then
+ */
+function addForm(path, then) {
+  const row = h(
+    "div",
+    { class: "member-add" },
+    field({ name: "user", label: "Username" }),
+    field({ name: "role", label: "Role", kind: "select", value: "viewer", choices: ROLES }),
+  );
+  const send = async () => {
+    const form = /** @type {HTMLFormElement} */ (row.closest("form"));
+    clearErrors(form);
+    try {
+      await post(path, { user: text(form, "user"), role: text(form, "role") });
+      /** @type {HTMLInputElement} */ (form.elements.namedItem("user")).value = "";
+      then();
+    } catch (error) {
+      if (error instanceof ApiError) showErrors(form, error);
+      else report(error);
+    }
+  };
+  row.append(button("Add", { icon: "plus", press: () => void send() }));
+  row.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.target instanceof HTMLInputElement)) return;
+    event.preventDefault();
+    void send();
+  });
+  return row;
+}

@@ -1,0 +1,284 @@
+/** The form of a rule: only the fields of its kind and scope are there. */
+
+import { ApiError, patch, post } from "../api.js";
+import { openDialog } from "../dialog.js";
+import { afterPause, h } from "../dom.js";
+import { checked, field, labelsOf, number, text } from "../form.js";
+import { quantity } from "../format.js";
+import { networkName, networksWith } from "../viewer.js";
+import { KINDS } from "./words.js";
+
+const MATCH_PAUSE_MS = 400;
+const SEVERITIES = ["info", "warning", "critical"];
+const SCOPES = [
+  { value: "network", text: "All sensors of the network" },
+  { value: "labels", text: "Sensors with labels" },
+  { value: "sensors", text: "Listed sensors" },
+];
+/** @type {Record<string, string[]>} */
+const NUMBERS = {
+  threshold: ["above", "below", "hysteresis", "for_s", "keep_firing_s"],
+  staleness: ["period_s", "grace_s"],
+  gateway_silence: ["share", "period_s", "grace_s"],
+};
+// Empty is not "no limit" for these: they have a number of their own.
+/** @type {Record<string, number>} */
+const WHEN_EMPTY = { hysteresis: 0, for_s: 0, keep_firing_s: 0, share: 1 };
+
+/**
+ * Asks for a new rule, or for changes of one; true once it was saved.
+ * @param {any} rule null: a new one
+ * @returns {Promise<boolean>}
+ */
+export function editRule(rule) {
+  const kind = field({
+    name: "kind",
+    label: "Watches",
+    kind: "select",
+    value: rule?.kind ?? "threshold",
+    disabled: Boolean(rule),
+    choices: Object.entries(KINDS).map(([value, words]) => ({ value, text: words })),
+  });
+  const scope = field({
+    name: "scope",
+    label: "Holds for",
+    kind: "select",
+    value: scopeOf(rule),
+    choices: SCOPES,
+  });
+  const kindSelect = /** @type {HTMLSelectElement} */ (kind.querySelector("select"));
+  const scopeSelect = /** @type {HTMLSelectElement} */ (scope.querySelector("select"));
+  /** @type {Record<string, Node[]>} */
+  const byKind = {
+    threshold: thresholdFields(rule),
+    staleness: [spanFields(rule, "staleness")],
+    gateway_silence: [
+      field({
+        name: "share",
+        label: "Share of sensors",
+        kind: "number",
+        value: rule?.share ?? 1,
+        hint: "1: all of a gateway's sensors are silent; 0.5: half of them.",
+      }),
+      spanFields(rule, "gateway_silence"),
+    ],
+  };
+  /** @type {Record<string, Node[]>} */
+  const byScope = {
+    network: [],
+    labels: [
+      field({
+        name: "labels",
+        label: "Labels",
+        kind: "area",
+        code: true,
+        placeholder: "floor: 2",
+        hint: "One key: value a line; a sensor must carry all of them.",
+        value: Object.entries(rule?.labels ?? {})
+          .map(([key, item]) => `${key}: ${item}`)
+          .join("\n"),
+      }),
+    ],
+    sensors: [
+      field({
+        name: "sensors",
+        label: "Sensors",
+        kind: "area",
+        code: true,
+        hint: "One identifier a line.",
+        value: (rule?.sensors ?? []).join("\n"),
+      }),
+    ],
+  };
+  const kindPlace = h("div", { class: "form" });
+  const scopePlace = h("div", { class: "form" });
+  const matches = h("p", { class: "soft small", role: "status" });
+  const choose = () => {
+    kindPlace.replaceChildren(...byKind[kindSelect.value]);
+    scopePlace.replaceChildren(...byScope[scopeSelect.value]);
+  };
+  kindSelect.addEventListener("change", choose);
+  scopeSelect.addEventListener("change", choose);
+  choose();
+
+  return openDialog({
+    title: rule ? `Edit “${rule.name}”` : "Add a rule",
+    body: [
+      field({ name: "name", label: "Name", value: rule?.name ?? "", placeholder: "Too hot" }),
+      h("div", { class: "row" }, networkField(rule), severityField(rule)),
+      h("div", { class: "row" }, kind, scope),
+      scopePlace,
+      matches,
+      kindPlace,
+      field({ name: "enabled", label: "Enabled", kind: "check", value: rule?.enabled ?? true }),
+    ],
+    action: rule ? "Save" : "Add rule",
+    submit: (form) => {
+      const values = valuesOf(form, kindSelect.value, scopeSelect.value, rule);
+      return rule
+        ? patch(`alert-rules/${rule.id}/`, values)
+        : post("alert-rules/", { kind: kindSelect.value, network: text(form, "network"), ...values });
+    },
+    opened: (form) => followMatches(form, matches, rule),
+  });
+}
+
+/**
+ * Keeps saying how many sensors the rule would hold for.
+ * @param {HTMLFormElement} form
+ * @param {HTMLElement} place
+ * @param {any} rule
+ */
+function followMatches(form, place, rule) {
+  const ask = async () => {
+    const network = rule?.network ?? text(form, "network");
+    const kind = rule?.kind ?? text(form, "kind");
+    try {
+      const found = await post("alert-rules/match/", {
+        kind,
+        network,
+        ...scopeValues(form, text(form, "scope")),
+      });
+      place.textContent = found.sensors
+        ? `Holds for ${quantity(found.sensors, "sensor")} now.`
+        : "Holds for no sensor now.";
+    } catch {
+      // Half-typed labels and identifiers are no news; saving says what is wrong with them.
+      place.textContent = "";
+    }
+  };
+  const soon = afterPause(() => void ask(), MATCH_PAUSE_MS);
+  form.addEventListener("input", soon);
+  form.addEventListener("change", soon);
+  void ask();
+}
+
+/** @param {any} rule */
+function scopeOf(rule) {
+  if (rule?.scope) return rule.scope;
+  if (Object.keys(rule?.labels ?? {}).length) return "labels";
+  return rule?.sensors?.length ? "sensors" : "network";
+}
+
+/** @param {any} rule */
+function networkField(rule) {
+  const networks = rule
+    ? [{ value: rule.network, text: networkName(rule.network) }]
+    : networksWith("operator").map(({ slug, name }) => ({ value: slug, text: name }));
+  return field({
+    name: "network",
+    label: "Network",
+    kind: "select",
+    value: rule?.network ?? networks[0]?.value,
+    disabled: Boolean(rule),
+    choices: networks,
+  });
+}
+
+/** @param {any} rule */
+function severityField(rule) {
+  const choices = SEVERITIES.map((severity) => ({ value: severity, text: severity }));
+  return field({
+    name: "severity",
+    label: "Severity",
+    kind: "select",
+    value: rule?.severity ?? "warning",
+    choices,
+  });
+}
+
+/** @param {any} rule */
+function thresholdFields(rule) {
+  return [
+    field({
+      name: "attribute",
+      label: "Attribute",
+      code: true,
+      value: rule?.attribute ?? "",
+      placeholder: "temperature",
+    }),
+    h(
+      "div",
+      { class: "row" },
+      field({ name: "above", label: "Fires above", kind: "number", value: rule?.above }),
+      field({ name: "below", label: "Fires below", kind: "number", value: rule?.below }),
+      field({ name: "hysteresis", label: "Clears inside by", kind: "number", value: rule?.hysteresis ?? 0 }),
+    ),
+    h(
+      "div",
+      { class: "row" },
+      field({
+        name: "for_s",
+        label: "Only after (s)",
+        kind: "number",
+        step: "1",
+        value: rule?.for_s ?? 0,
+        hint: "How long it must be violated.",
+      }),
+      field({
+        name: "keep_firing_s",
+        label: "Keeps firing (s)",
+        kind: "number",
+        step: "1",
+        value: rule?.keep_firing_s ?? 0,
+        hint: "How long it must be inside to clear.",
+      }),
+    ),
+  ];
+}
+
+/** @param {any} rule @param {string} kind */
+function spanFields(rule, kind) {
+  const own = rule?.kind === kind ? rule : null;
+  return h(
+    "div",
+    { class: "row" },
+    field({
+      name: "period_s",
+      label: "Period (s)",
+      kind: "number",
+      step: "1",
+      value: own?.period_s,
+      hint: "Empty: each sensor's own.",
+    }),
+    field({
+      name: "grace_s",
+      label: "Grace (s)",
+      kind: "number",
+      step: "1",
+      value: own?.grace_s,
+      hint: "Empty: each sensor's own.",
+    }),
+  );
+}
+
+/** @param {HTMLFormElement} form @param {string} kind @param {string} scope @param {any} rule */
+function valuesOf(form, kind, scope, rule) {
+  /** @type {Record<string, unknown>} */
+  const values = {
+    name: text(form, "name"),
+    severity: text(form, "severity"),
+    enabled: checked(form, "enabled"),
+  };
+  if (kind === "threshold") values.attribute = text(form, "attribute");
+  for (const name of NUMBERS[kind]) values[name] = number(form, name) ?? WHEN_EMPTY[name] ?? null;
+  Object.assign(values, scopeValues(form, scope));
+  if (rule && scope === "network") values.network = rule.network;
+  return values;
+}
+
+/** @param {HTMLFormElement} form @param {string} scope @returns {Record<string, unknown>} */
+function scopeValues(form, scope) {
+  if (scope === "sensors")
+    return {
+      sensors: text(form, "sensors")
+        .split(/[\s,]+/)
+        .filter(Boolean),
+    };
+  if (scope !== "labels") return {};
+  try {
+    return { labels: labelsOf(text(form, "labels")) };
+  } catch (error) {
+    throw new ApiError(400, "", { labels: [/** @type {Error} */ (error).message] });
+  }
+}
