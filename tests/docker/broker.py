@@ -1,0 +1,182 @@
+"""A mosquitto with the configuration that docker/compose.yml gives it, and clients that log in to it."""
+
+import os
+import pwd
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from fleet.mqtt.accounts import Login, Outcome, write_accounts
+from fleet.stack.ports import random_free_port
+from tests.waiting import wait_until
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# What a person might choose; what docker/make-env.sh makes is tamer.
+BRIDGE = Login("fleet-bridge", "a bridge's password: with @ / and ä")
+RECEIVER_ID = "fleet-bridge-0-of-1"
+TIMEOUT_S = 10.0
+
+
+class Broker:
+    """One mosquitto in a folder of its own.
+
+    port: for sensors; websocket_port: for browsers; inner_port: for the bridge. changes: lines of the shipped
+    configuration to put others in place of, for tests that show what such a line is good for.
+    """
+
+    def __init__(self, folder: Path, program: Path, *, changes: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.accounts = folder / "accounts"
+        self.port, self.websocket_port, self.inner_port = (random_free_port() for _ in range(3))
+        self.secrets: dict[str, str] = {}
+        self._program = program
+        self._changes = changes or {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._program), "-c", str(self._write_configuration())], stdout=log, stderr=log
+            )
+        try:
+            wait_until(self._listens, TIMEOUT_S, "mosquitto to listen")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the broker by SIGTERM, as Docker does, and wait for it; safe to call when it does not run."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(TIMEOUT_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def add_accounts(self, *identifiers: str, rotate: bool = False) -> Outcome:
+        """Make accounts for sensors and remember their secrets; a running broker must reload."""
+        outcome = write_accounts(self.accounts, bridge=BRIDGE, wanted=identifiers, rotate=rotate)
+        self.secrets |= {login.username: login.password for login in outcome.issued}
+        return outcome
+
+    def reload(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def login(self, username: str) -> Login:
+        return BRIDGE if username == BRIDGE.username else Login(username, self.secrets[username])
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(self.log)
+        try:
+            # The listener that is opened last.
+            socket.create_connection(("127.0.0.1", self.inner_port), timeout=1).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def _write_configuration(self) -> Path:
+        text = (REPOSITORY / "docker/mosquitto/mosquitto.conf").read_text()
+        replacements = {
+            "listener 1883\n": f"listener {self.port} 127.0.0.1\n",
+            "listener 9001\n": f"listener {self.websocket_port} 127.0.0.1\n",
+            "listener 1884\n": f"listener {self.inner_port} 127.0.0.1\n",
+            "/mosquitto/accounts/": f"{self.accounts}/",
+            "persistence_location /mosquitto/data/\n": f"persistence_location {self.folder}/data/\n",
+            **self._changes,
+        }
+        for shipped, mine in replacements.items():
+            assert shipped in text, shipped
+            text = text.replace(shipped, mine)
+        path = self.folder / "mosquitto.conf"
+        # Started by root it would become the user `mosquitto`, who cannot enter the test's folder.
+        path.write_text(f"{text}\nuser {pwd.getpwuid(os.geteuid()).pw_name}\n")
+        (self.folder / "data").mkdir(exist_ok=True)
+        return path
+
+
+class Client:
+    """A paho client whose callbacks end in queues, so that a test can wait for one thing at a time."""
+
+    def __init__(self, client_id: str, login: Login | None, *, clean: bool = True, websocket: bool = False) -> None:
+        self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
+        self.disconnected = threading.Event()
+        self._connacks: queue.Queue[str] = queue.Queue()
+        self._subacks: queue.Queue[list[int]] = queue.Queue()
+        self.paho = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=clean,
+            transport="websockets" if websocket else "tcp",
+            reconnect_on_failure=False,
+        )
+        if login is not None:
+            self.paho.username_pw_set(login.username, login.password)
+        self.paho.on_connect = lambda _c, _u, _flags, reason, _p: self._connacks.put(str(reason))
+        self.paho.on_subscribe = lambda _c, _u, _mid, codes, _p: self._subacks.put([c.value for c in codes])
+        self.paho.on_message = lambda _c, _u, message: self.messages.put(message)
+        self.paho.on_disconnect = lambda *_: self.disconnected.set()
+
+    def connect(self, port: int) -> str:
+        """Return what the broker answers to CONNECT: `Success` or `Not authorized`."""
+        self.paho.connect("127.0.0.1", port, keepalive=30)
+        self.paho.loop_start()
+        return self._connacks.get(timeout=TIMEOUT_S)
+
+    def subscribe(self, *filters: str) -> list[int]:
+        """Subscribe with QoS 1 and return the codes of SUBACK."""
+        self.paho.subscribe([(topic, 1) for topic in filters])
+        return self._subacks.get(timeout=TIMEOUT_S)
+
+    def publish(self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """Publish and wait for PUBACK, which mosquitto also sends for what its access list drops."""
+        self.paho.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(TIMEOUT_S)
+
+    def take(self, count: int = 1, *, timeout_s: float = TIMEOUT_S) -> list[tuple[str, bytes]]:
+        """Return the next `count` messages as (topic, payload); fails when they do not come."""
+        deadline = time.monotonic() + timeout_s
+        taken: list[tuple[str, bytes]] = []
+        while len(taken) < count:
+            try:
+                message = self.messages.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                pytest.fail(f"{len(taken)} of {count} messages came within {timeout_s:g} s")
+            taken.append((message.topic, bytes(message.payload)))
+        return taken
+
+    def take_until(self, topic: str) -> list[tuple[str, bytes]]:
+        """Return all messages up to and with the first on `topic`."""
+        taken = self.take()
+        while taken[-1][0] != topic:
+            taken += self.take()
+        return taken
+
+    def close(self) -> None:
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+    def vanish(self) -> None:
+        """Cut the connection without DISCONNECT, as a crash does."""
+        connection: Any = self.paho.socket()
+        connection.shutdown(socket.SHUT_RDWR)
+        assert self.disconnected.wait(TIMEOUT_S)
+        self.paho.loop_stop()
