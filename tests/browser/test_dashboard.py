@@ -269,6 +269,14 @@ def test_dragging_over_a_chart_shows_that_range_in_finer_buckets_and_there_is_a_
     expect(page.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.parametrize(("ago_s", "range_shown"), [(60, "1 h"), (3 * 86_400, "7 d"), (10 * 365 * 86_400, "All")])
+def test_a_page_opens_with_a_range_that_holds_the_newest_measurement(site, world, ago_s, range_shown):
+    measure(world.names[0], ago_s=ago_s, temperature=20.5)
+    page = site.go(f"/sensors/{world.names[0]}/", live=True)
+    expect(page.get_by_role("button", name=range_shown, exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("[data-part=charts]")).not_to_contain_text("No numbers in this range")
+
+
 def test_the_page_goes_to_the_login_when_the_session_ends(site, world):
     site.expected = {"status of 401 "}
     page = site.go("/", live=True)

@@ -17,7 +17,6 @@ const SNAPSHOT_WAIT_MS = 1_500;
 const OPENING_WAIT_MS = 10_000;
 const POLLING_FROM = 3;
 const LOGGED_OUT = 4401;
-const FORBIDDEN = 4403;
 
 /** @typedef {"connecting" | "live" | "reconnecting" | "offline"} LiveState */
 /** @typedef {{sensors?: Iterable<string>, networks?: Iterable<string>}} Subjects */
@@ -133,7 +132,8 @@ export class Live {
         this.missed = true;
         return;
       }
-      if (event.code === LOGGED_OUT || event.code === FORBIDDEN) toLogin();
+      // Any other end, a lost right among them, leaves something to come back to.
+      if (event.code === LOGGED_OUT) toLogin();
       else this.retry();
     });
   }

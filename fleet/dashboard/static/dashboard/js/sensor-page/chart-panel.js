@@ -46,6 +46,7 @@ export class ChartPanel {
   /** @param {any} sensor as the API shows it */
   async start(sensor) {
     this.identifier = sensor.identifier;
+    this.range.reach(sensor.latest?.measured_at);
     this.limits = await limitsOf(sensor);
     await this.load();
   }

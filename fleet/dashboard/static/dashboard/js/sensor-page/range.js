@@ -71,6 +71,20 @@ export class RangePicker {
     return [first, last];
   }
 
+  /**
+   * Widens a range that nobody chose until it holds the newest measurement: a page that opens shows something.
+   * @param {string | undefined} measured_at
+   */
+  reach(measured_at) {
+    const chosen = ["range", "start"].some((name) => new URLSearchParams(location.search).has(name));
+    if (chosen || !measured_at || this.range.kind !== "last") return;
+    const age_s = (now() - Date.parse(measured_at)) / 1000;
+    if (age_s <= this.range.seconds) return;
+    const preset = PRESETS.find(({ seconds }) => age_s <= seconds);
+    this.range = preset ? { kind: "last", name: preset.name, seconds: preset.seconds } : { kind: "all" };
+    this.showTools();
+  }
+
   /** @param {number} start_s @param {number} end_s */
   zoom(start_s, end_s) {
     const middle_s = (start_s + end_s) / 2;
