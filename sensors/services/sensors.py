@@ -57,7 +57,7 @@ def create_sensor(
         identifier=identifier,
         name=name,
         gateway=gateway,
-        labels=dict(labels or {}),
+        labels={} if labels is None else labels,
         period_s=period_s,
         grace_s=grace_s,
     )
@@ -92,6 +92,8 @@ def update_sensor(sensor: Sensor, *, now: datetime, **changes: Any) -> Sensor:
 def delete_sensor(sensor: Sensor) -> None:
     """Delete the sensor with its revisions; it leaves a tombstone, from which broker and telemetry are cleared."""
     with transaction.atomic():
+        # First, as the evaluation does: rows that point at the sensor come after it.
+        Sensor.objects.select_for_update().filter(pk=sensor.pk).first()
         sensor.delete()
 
 
