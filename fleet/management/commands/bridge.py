@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from fleet.checks import refuse_unsafe_settings
 from fleet.mqtt.address import BrokerAddress
 from fleet.mqtt.bridge import Bridge
 from fleet.mqtt.shards import Shard
@@ -22,9 +23,11 @@ class Command(BaseCommand):
         "Store what sensors send and publish their configurations, until SIGTERM or SIGINT.\n\n"
         "A message is acknowledged to the broker only after its commit, so none that was acknowledged is lost,\n"
         "whatever is killed. One bridge runs for each shard; a second one waits, and says so.\n\n"
-        "Exit codes: 0 stopped, 1 unsafe or wrong settings, 70 ended by its own watchdog (start it again),\n"
-        "75 another bridge took the shard."
+        "Exit codes: 0 stopped, 1 wrong arguments or MQTT_URL, 70 ended by its own watchdog (start it again),\n"
+        "75 another bridge took the shard, 78 unsafe settings."
     )
+    # Those that matter to a lasting process are made below, with an exit code of their own.
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
@@ -36,6 +39,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_unsafe_settings()
         try:
             address = BrokerAddress.from_url(settings.MQTT_URL)
             shard = Shard.from_text(options["shard"])
