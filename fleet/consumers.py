@@ -199,9 +199,11 @@ class LiveSocket:
         while True:
             for text in self._outbox.take(now_s=self._loop.time()):
                 await self._send({"type": "websocket.send", "text": text})
+            # Sending never waits, so this is where other sockets get their turn. Not `wait_for`: up to Python 3.11
+            # that forgets a cancellation that comes together with the wake-up, and the socket would never end.
             with contextlib.suppress(TimeoutError):
-                # Sending never waits, so this is where other sockets get their turn.
-                await asyncio.wait_for(self._wake.wait(), STEP_S if self._outbox.waits() else None)
+                async with asyncio.timeout(STEP_S if self._outbox.waits() else None):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _guard(self) -> None:

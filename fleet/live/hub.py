@@ -109,7 +109,8 @@ class Hub:
             self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._refresh())]
 
     async def _add(self, network: str) -> None:
-        await asyncio.wait_for(self._layer.group_add(network_group(network), self._channel), JOIN_TIMEOUT_S)
+        async with asyncio.timeout(JOIN_TIMEOUT_S):
+            await self._layer.group_add(network_group(network), self._channel)
 
     async def _receive(self) -> None:
         """Hand on what comes; after an outage join again and tell everybody that something may be missing."""
