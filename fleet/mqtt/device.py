@@ -1,4 +1,4 @@
-"""A sensor's own side of MQTT: many devices in one process, all driven by one asyncio loop.
+"""A sensor's own side of MQTT: one device of many in a process, all driven by one asyncio loop.
 
 The bridge has its own clients. This module is for programs that *are* sensors: the simulator, and tests.
 """
@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,14 +22,10 @@ logger = logging.getLogger(__name__)
 
 # A broker that vanished without a word is noticed after one and a half of it.
 KEEPALIVE_S: Final = 30
-# Coarse on purpose: one walk over 2,000 devices takes about 4 ms.
-HOUSEKEEPING_S: Final = 5.0
 RECONNECT_FIRST_S: Final = 0.5
 # Low, because people watch the simulator come back; spread by jitter so that devices do not come as one.
 RECONNECT_MOST_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 4.0
-# paho opens sockets with a blocking call; a few threads hide it from the loop while hosts are unreachable.
-CONNECTING_THREADS: Final = 8
 # What one device keeps while its broker is away: about an hour of a message every few seconds.
 MAX_WAITING: Final = 1_000
 # Sent and not yet acknowledged. paho numbers them with 16 bits; far below that no number is ever in use twice.
@@ -62,6 +58,18 @@ class _Outgoing:
     done: asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the devices of a group share. executor: opens their sockets; jitter: spreads their reconnections."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    loop: asyncio.AbstractEventLoop
+    executor: Executor
+    jitter: random.Random
+
+
 class Device:
     """One sensor's connection: takes its configurations, publishes, knows what the broker acknowledged.
 
@@ -75,7 +83,7 @@ class Device:
 
     def __init__(
         self,
-        group: "DeviceGroup",
+        shared: Surroundings,
         identifier: str,
         *,
         client_id: str,
@@ -88,8 +96,8 @@ class Device:
         self.connected = False
         # The reason of the last failure in words, for status lines; empty while all is well.
         self.trouble = ""
-        self._group = group
-        self._loop = group.loop
+        self._shared = shared
+        self._loop = shared.loop
         self._on_configuration = on_configuration
         self._on_connected = on_connected
         self._waiting: deque[_Outgoing] = deque()
@@ -114,8 +122,8 @@ class Device:
         client.max_inflight_messages = MAX_UNACKNOWLEDGED
         if credentials is not None:
             client.username_pw_set(credentials.username, credentials.password)
-        if group.tls is not None:
-            client.tls_set_context(group.tls)
+        if shared.tls is not None:
+            client.tls_set_context(shared.tls)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._message
@@ -123,7 +131,7 @@ class Device:
         client.on_socket_close = self._socket_closing
         client.on_socket_register_write = self._want_write
         client.on_socket_unregister_write = self._want_no_write
-        client.connect_async(group.host, group.port, keepalive=KEEPALIVE_S)
+        client.connect_async(shared.host, shared.port, keepalive=KEEPALIVE_S)
         self._client = client
 
     # --- For its owner -------------------------------------------------------------------------
@@ -190,7 +198,7 @@ class Device:
     async def _connect(self) -> None:
         problem = "the connection was closed at once"
         try:
-            await self._loop.run_in_executor(self._group.executor, self._client.reconnect)
+            await self._loop.run_in_executor(self._shared.executor, self._client.reconnect)
         except OSError as error:
             problem = str(error) or type(error).__name__
         finally:
@@ -211,7 +219,7 @@ class Device:
             return
         delay_s = min(RECONNECT_MOST_S, RECONNECT_FIRST_S * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
-        self.start(delay_s=delay_s * self._group.jitter.uniform(0.5, 1.0))
+        self.start(delay_s=delay_s * self._shared.jitter.uniform(0.5, 1.0))
 
     def _connected(
         self, client: paho.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
@@ -334,89 +342,3 @@ class Device:
             self.counts.dropped += 1
         self._waiting.clear()
         self._unacknowledged.clear()
-
-
-class DeviceGroup:
-    """The devices of one process at one broker: one loop drives all their sockets, no thread per device.
-
-    Use as `async with DeviceGroup(host=…, port=…) as group`; at the end everybody is disconnected.
-    tls: a context for brokers that want TLS. Measured: 200 devices that send a message every 5 s each need
-    2.5 % of one core, and 18 KiB of memory a device.
-    """
-
-    def __init__(self, *, host: str, port: int, tls: ssl.SSLContext | None = None, seed: int = 0) -> None:
-        self.host = host
-        self.port = port
-        self.tls = tls
-        self.loop = asyncio.get_running_loop()
-        self.executor = ThreadPoolExecutor(CONNECTING_THREADS, thread_name_prefix="connecting")
-        self.jitter = random.Random(seed)  # noqa: S311 - spreads reconnections, keeps no secret
-        self.devices: list[Device] = []
-        self._housekeeping = self.loop.create_task(self._keep_house())
-
-    def add(
-        self,
-        identifier: str,
-        *,
-        client_id: str | None = None,
-        credentials: Credentials | None = None,
-        on_configuration: Callable[[bytes], None] | None = None,
-        on_connected: Callable[[], None] | None = None,
-        delay_s: float = 0.0,
-    ) -> Device:
-        """Return a new device that begins to connect after `delay_s` seconds.
-
-        client_id: by default the identifier, so that a second device of that name takes the connection over,
-        as a real one would.
-        """
-        device = Device(
-            self,
-            identifier,
-            client_id=client_id or identifier,
-            credentials=credentials,
-            on_configuration=on_configuration,
-            on_connected=on_connected,
-        )
-        self.devices.append(device)
-        device.start(delay_s=delay_s)
-        return device
-
-    def counts(self) -> DeviceCounts:
-        """Return the sum over all devices."""
-        total = DeviceCounts()
-        for device in self.devices:
-            total.sent += device.counts.sent
-            total.acknowledged += device.counts.acknowledged
-            total.dropped += device.counts.dropped
-            total.connections += device.counts.connections
-            total.refusals += device.counts.refusals
-        return total
-
-    async def drained(self, *, timeout_s: float) -> bool:
-        """Wait until the brokers acknowledged everything; False when that takes longer than `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                for device in self.devices:
-                    await device.drained()
-        except TimeoutError:
-            return False
-        return True
-
-    async def close(self) -> None:
-        """Disconnect all devices."""
-        self._housekeeping.cancel()
-        # First, so that nobody waits for the attempts of all others at a host that does not answer.
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        await asyncio.gather(*(device.close() for device in self.devices))
-
-    async def __aenter__(self) -> "DeviceGroup":
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_S)
-            for device in self.devices:
-                device.keep_alive()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from fleet.mqtt.device import Device, DeviceGroup
+from fleet.mqtt.device import Device
+from fleet.mqtt.device_group import DeviceGroup
 from fleet.simulator.broker import Broker
 from fleet.simulator.messages import Measurement, measurements
 from fleet.simulator.report import StatusLine, counted

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from fleet.mqtt.device import Device, DeviceGroup
+from fleet.mqtt.device import Device
+from fleet.mqtt.device_group import DeviceGroup
 from fleet.simulator.broker import Broker
 from fleet.simulator.report import StatusLine, counted
 from fleet.simulator.sensor import Actions, SimulatedSensor

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from fleet.mqtt.device import MAX_WAITING, Credentials, DeviceGroup
+from fleet.mqtt.device import MAX_WAITING, Credentials
+from fleet.mqtt.device_group import DeviceGroup
 
 from .wire import Client, OwnBroker, until
 
