@@ -28,6 +28,8 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="17"),
         "options": {"expires": 3600},
     },
+    # What is not rolled up yet costs readers time, never a value. One that is not taken in time does as the next one.
+    "roll up": {"task": "telemetry.tasks.roll_up_telemetry", "schedule": 30.0, "options": {"expires": 30}},
     "purge deleted sensors": {
         "task": "telemetry.tasks.purge_deleted",
         "schedule": crontab(minute="*/5"),

@@ -141,7 +141,7 @@ class NetworkForm(ServiceForm):
 
     def carry_out(self) -> Network:
         """Make or change it."""
-        changes = self.changes("name", "retention_days")
+        changes = self.changes("name", "retention_days", "rollup_retention_days")
         if self.instance.pk:
             return services.update_network(Network.objects.get(pk=self.instance.pk), **changes)
         return services.create_network(slug=self.cleaned_data["slug"], owner=None, **changes)
@@ -152,7 +152,7 @@ class NetworkAdmin(ServiceAdmin):
     """Networks and their members."""
 
     form = NetworkForm
-    fields = ("slug", "name", "retention_days")
+    fields = ("slug", "name", "retention_days", "rollup_retention_days")
     constant_fields = ("slug",)
     list_display = ("slug", "name", "sensor_count", "member_count", "retention_days")
     search_fields = ("slug", "name")

@@ -40,7 +40,19 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
     list_display = ("topic_text", "reason", "sensor", "count", "last_at", "detail_text")
     list_filter = (ReasonFilter,)
     search_fields = ("topic", "detail")
-    fields = ("topic", "sensor", "reason", "detail", "count", "first_at", "last_at", "payload_bytes", "payload_text")
+    fields = (
+        "topic",
+        "sensor",
+        "reason",
+        "detail",
+        "count",
+        "first_at",
+        "last_at",
+        "whole",
+        "kept",
+        "payload_bytes",
+        "payload_text",
+    )
     readonly_fields = fields
     ordering = ("-last_at", "-id")
 

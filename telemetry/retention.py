@@ -1,8 +1,10 @@
 """Deleting what is kept no longer: past a network's retention, and of deleted sensors.
 
-How long telemetry is kept: the network's `retention_days`, else settings.RETENTION_DAYS, else for ever. An entry's
-age is that of its `measured_at`, a rejected message's that of its `last_at`. A partition that nobody keeps is
-dropped whole; where one network keeps less than another, rows are deleted in batches.
+How long telemetry is kept: the network's `retention_days`, else settings.RETENTION_DAYS, else for ever; rejected
+messages at most settings.REJECTED_RETENTION_DAYS. An entry's age is that of its `measured_at`, a rejected message's
+that of its `last_at`. A partition that nobody keeps is
+dropped whole; where one network keeps less than another, rows are deleted in batches. Rollups stay for the network's
+`rollup_retention_days`, never shorter than telemetry: measurements are rolled up before they are deleted.
 """
 
 from collections import Counter
@@ -19,6 +21,9 @@ from psycopg import sql
 from sensors.models import Network, Sensor, SensorTombstone
 from telemetry.models import RejectedMessage
 from telemetry.partitions import TABLES, Partition, drop_partition, partitions_of
+from telemetry.rejected import prune_rejected
+from telemetry.rollups import ROLLUPS, freeze
+from telemetry.rollups.horizon import BEGINNING, hour_of
 
 # A transaction of some 50 ms: ingest never waits long for its locks, and a crash repeats little.
 ROWS_PER_BATCH: Final = 5_000
@@ -28,6 +33,15 @@ SENSORS_PER_BATCH: Final = 1_000
 SETTLE_TIME: Final = timedelta(minutes=10)
 
 _REJECTED: Final = RejectedMessage._meta.db_table
+_ROLLUP_STATE: Final = "telemetry_rollupstate"
+# All that is about one sensor. The state before the rollups: who rolls the sensor up has locked it, and finds it
+# gone the next time. The attributes last: the rollups are found by them.
+_OF_A_SENSOR: Final = (*TABLES, _REJECTED, _ROLLUP_STATE, "telemetry_rollupmark", *ROLLUPS, "telemetry_attribute")
+_OF_SENSORS: Final = sql.SQL("sensor_id = ANY(%(ids)s)")
+_OF_NO_SENSOR: Final = sql.SQL("sensor_id IS NULL")
+_OF_THEIR_ATTRIBUTES: Final = sql.SQL(
+    "attribute_id = ANY(ARRAY(SELECT id FROM telemetry_attribute WHERE sensor_id = ANY(%(ids)s)))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,8 @@ class _Limit:
     network: str
     before: datetime
     sensor_ids: list[int]
+    # The same of the rollups; None: they are kept for ever.
+    rollups_before: datetime | None
 
 
 def prune(*, now: datetime, dry_run: bool = False) -> Report:
@@ -80,16 +96,21 @@ def prune(*, now: datetime, dry_run: bool = False) -> Report:
 
     Exact to the microsecond, and safe to repeat or to interrupt: each batch is a transaction of its own. A
     partition in use for longer than 0.3 s is emptied row by row instead and dropped another time.
+    What is not rolled up yet is before anything is deleted; raises TimeoutError if that is impossible.
     dry_run: counts the same and deletes nothing.
     """
     report = Report(dry_run)
     limits, horizon = _limits(now)
+    if not dry_run:
+        for limit in limits:
+            freeze(limit.sensor_ids, before=limit.before, now=now)
     for table in TABLES:
         for partition in partitions_of(table):
             if horizon is not None and partition.end_at <= horizon and _drop(partition, now, report):
                 continue
             _delete_old(partition, limits, report)
     _prune_rejected(limits, now, report)
+    _prune_rollups(limits, report)
     return report
 
 
@@ -104,7 +125,7 @@ def purge_deleted_sensors(*, now: datetime, dry_run: bool = False) -> Report:
     tombstones = list(due.order_by("pk"))
     for some in _batches(tombstones, SENSORS_PER_BATCH):
         identifiers = {tombstone.sensor_id: tombstone.identifier for tombstone in some}
-        for table in (*TABLES, _REJECTED):
+        for table in _OF_A_SENSOR:
             rows = Counter[int]()
             for name in [part.name for part in partitions_of(table)] or [table]:
                 rows.update(_delete_all_of(name, list(identifiers), dry_run=dry_run))
@@ -128,7 +149,9 @@ def _limits(now: datetime) -> tuple[list[_Limit], datetime | None]:
             kept_for_ever = True
             continue
         ids = list(Sensor.objects.filter(network=network).order_by("pk").values_list("pk", flat=True))
-        limits.append(_Limit(network.slug, now - timedelta(days=days), ids))
+        rollup_days = network.rollup_retention_days
+        rollups_before = None if rollup_days is None else hour_of(now - timedelta(days=max(days, rollup_days)))
+        limits.append(_Limit(network.slug, now - timedelta(days=days), ids, rollups_before))
     # What belongs to no sensor any more is purged with its tombstone, and does not keep a partition alive.
     if kept_for_ever or not limits:
         return limits, None
@@ -166,24 +189,50 @@ def _delete_old(partition: Partition, limits: Sequence[_Limit], report: Report) 
 
 
 def _prune_rejected(limits: Sequence[_Limit], now: datetime, report: Report) -> None:
-    for limit in limits:
-        rows = sum(
-            _delete(_REJECTED, "last_at", ids, limit.before, dry_run=report.dry_run)
-            for ids in _batches(limit.sensor_ids, SENSORS_PER_BATCH)
-        )
-        report.add(Step("delete", _REJECTED, rows, network=limit.network, before=limit.before))
+    kept_since = now - timedelta(days=settings.REJECTED_RETENTION_DAYS)
+    keepers: list[tuple[str | None, datetime, Sequence[int] | None]] = [
+        (limit.network, limit.before, ids) for limit in limits for ids in _batches(limit.sensor_ids, SENSORS_PER_BATCH)
+    ]
     if settings.RETENTION_DAYS is not None:
-        before = now - timedelta(days=int(settings.RETENTION_DAYS))
-        rows = _delete(_REJECTED, "last_at", None, before, dry_run=report.dry_run)
-        report.add(Step("delete", _REJECTED, rows, before=before))
+        keepers.append((None, now - timedelta(days=int(settings.RETENTION_DAYS)), None))
+    for network, before, ids in keepers:
+        # What nobody keeps any longer is counted below.
+        if before > kept_since:
+            rows = _delete(_REJECTED, "last_at", ids, before, since=kept_since, dry_run=report.dry_run)
+            report.add(Step("delete", _REJECTED, rows, network=network, before=before))
+    rows = prune_rejected(before=kept_since, dry_run=report.dry_run)
+    report.add(Step("delete", _REJECTED, rows, before=kept_since))
 
 
-def _delete(table: str, time: str, sensor_ids: Sequence[int] | None, before: datetime, *, dry_run: bool) -> int:
-    """Delete the rows of these sensors (None: of no sensor) whose `time` is earlier; return how many they are."""
+def _prune_rollups(limits: Sequence[_Limit], report: Report) -> None:
+    for limit in limits:
+        if limit.rollups_before is None:
+            continue
+        for table in ROLLUPS:
+            rows = sum(
+                _delete(table, "start", ids, limit.rollups_before, dry_run=report.dry_run)
+                for ids in _batches(limit.sensor_ids, SENSORS_PER_BATCH)
+            )
+            report.add(Step("delete", table, rows, network=limit.network, before=limit.rollups_before))
+
+
+def _delete(
+    table: str,
+    time: str,
+    sensor_ids: Sequence[int] | None,
+    before: datetime,
+    *,
+    since: datetime = BEGINNING,
+    dry_run: bool,
+) -> int:
+    """Delete the rows of these sensors (None: of no sensor) from `since` up to `before`; return how many they are."""
     names = {"table": sql.Identifier(table), "time": sql.Identifier(time)}
-    whose = sql.SQL("sensor_id IS NULL" if sensor_ids is None else "sensor_id = ANY(%(ids)s)")
-    where = sql.SQL("{whose} AND {time} < %(before)s").format(whose=whose, **names)
-    values: dict[str, Any] = {"ids": list(sensor_ids or ()), "before": before, "limit": ROWS_PER_BATCH}
+    if sensor_ids is None:
+        whose = _OF_NO_SENSOR
+    else:
+        whose = _OF_THEIR_ATTRIBUTES if table in ROLLUPS else _OF_SENSORS
+    where = sql.SQL("{whose} AND {time} >= %(since)s AND {time} < %(before)s").format(whose=whose, **names)
+    values: dict[str, Any] = {"ids": list(sensor_ids or ()), "since": since, "before": before, "limit": ROWS_PER_BATCH}
     if dry_run:
         return _first(sql.SQL("SELECT count(*) FROM {table} WHERE {where}").format(where=where, **names), values)
     # By ctid: a row's place is known once it was found. The condition again, because a rejected message that was
@@ -199,17 +248,21 @@ def _delete_all_of(table: str, sensor_ids: Sequence[int], *, dry_run: bool) -> d
     """Delete all rows of these sensors; return how many each had, without those that had none."""
     names = {"table": sql.Identifier(table)}
     values: dict[str, Any] = {"ids": list(sensor_ids), "limit": ROWS_PER_BATCH}
-    count = sql.SQL("SELECT sensor_id, count(*) FROM {table} WHERE sensor_id = ANY(%(ids)s) GROUP BY sensor_id").format(
-        **names
-    )
+    if table in ROLLUPS:
+        whose, joined = _OF_THEIR_ATTRIBUTES, sql.SQL("JOIN telemetry_attribute AS attribute ON id = attribute_id")
+    else:
+        whose, joined = _OF_SENSORS, sql.SQL("")
+    count = sql.SQL("SELECT sensor_id, count(*) FROM {table} {joined} WHERE sensor_id = ANY(%(ids)s) GROUP BY 1")
     with connection.cursor() as cursor:
-        cursor.execute(count, values)
+        cursor.execute(count.format(joined=joined, **names), values)
         found = dict(cursor.fetchall())
     if found and not dry_run:
-        statement = sql.SQL(
-            "DELETE FROM {table} WHERE ctid = ANY(ARRAY("
-            "SELECT ctid FROM {table} WHERE sensor_id = ANY(%(ids)s) LIMIT %(limit)s))"
-        ).format(**names)
+        # A state is one row a sensor, and has another place when it was waited for.
+        by_place = "ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {whose} LIMIT %(limit)s))"
+        where = sql.SQL("{whose}" if table == _ROLLUP_STATE else by_place)
+        statement = sql.SQL("DELETE FROM {table} WHERE {where}").format(
+            where=where.format(whose=whose, **names), **names
+        )
         for _ in _until_none(statement, values):
             pass
     return found

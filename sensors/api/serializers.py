@@ -140,6 +140,13 @@ class NetworkSerializer(StrictSerializer):
         allow_null=True,
         help_text="How long telemetry is kept; null: as the server is set, by default for ever.",
     )
+    rollup_retention_days = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_RETENTION_DAYS,
+        required=False,
+        allow_null=True,
+        help_text="How long hourly summaries are kept, at least as long as telemetry; null: for ever.",
+    )
     role = serializers.SerializerMethodField(help_text="What you may do in it.")
     created_at = serializers.DateTimeField(read_only=True)
 

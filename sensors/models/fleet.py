@@ -3,7 +3,7 @@
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
 
@@ -27,6 +27,15 @@ class Network(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How long telemetry is kept, in days; empty: as the server is set, by default for ever.",
     )
+    rollup_retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=(
+            "How long summaries of measurements (by hour and minute) are kept, in days, at least as long as the"
+            " measurements; empty: for ever."
+        ),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     members = models.ManyToManyField("sensors.User", through="sensors.Membership", related_name="networks")
@@ -35,6 +44,11 @@ class Network(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(slug__regex=f"^{SLUG_PATTERN}$"), name="network_slug_is_valid"),
             models.CheckConstraint(condition=Q(retention_days__gte=1), name="network_retention_is_positive"),
+            models.CheckConstraint(
+                condition=Q(rollup_retention_days__gte=1)
+                & (Q(retention_days__isnull=True) | Q(rollup_retention_days__gte=F("retention_days"))),
+                name="network_rollups_outlive_telemetry",
+            ),
         ]
         ordering = ["slug"]
 

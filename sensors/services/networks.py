@@ -1,6 +1,6 @@
 """Networks and who may do what in them."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -8,14 +8,28 @@ from sensors.errors import Conflict, Invalid, NotFound
 from sensors.models import Membership, Network, Role, Sensor, User
 from sensors.services.checks import MAX_RETENTION_DAYS, clean, unique
 
+_RETENTIONS: Final = ("retention_days", "rollup_retention_days")
 
-def create_network(*, slug: str, name: str = "", retention_days: int | None = None, owner: User | None) -> Network:
+
+def create_network(
+    *,
+    slug: str,
+    name: str = "",
+    retention_days: int | None = None,
+    rollup_retention_days: int | None = None,
+    owner: User | None,
+) -> Network:
     """Return the new network, owned by `owner` if given; its name defaults to its slug.
 
     Raises Invalid and IdentifierTaken, naming the field.
     """
-    network = Network(slug=slug, name=name or slug, retention_days=retention_days)
-    _clean_network(network, "slug", "name", "retention_days")
+    network = Network(
+        slug=slug,
+        name=name or slug,
+        retention_days=retention_days,
+        rollup_retention_days=rollup_retention_days,
+    )
+    _clean_network(network, "slug", "name", *_RETENTIONS)
     with unique("slug", slug):
         network.save(force_insert=True)
         if owner is not None:
@@ -24,8 +38,8 @@ def create_network(*, slug: str, name: str = "", retention_days: int | None = No
 
 
 def update_network(network: Network, **changes: Any) -> Network:
-    """Return the network with its `name` and `retention_days` changed as given. The slug never changes."""
-    _refuse_others(changes, {"name", "retention_days"})
+    """Return the network with its name and retentions changed as given. The slug never changes."""
+    _refuse_others(changes, {"name", *_RETENTIONS})
     for field, value in changes.items():
         setattr(network, field, value)
     _clean_network(network, *changes)
@@ -77,8 +91,15 @@ def remove_member(network: Network, *, user: User) -> None:
 
 def _clean_network(network: Network, *fields: str) -> None:
     clean(network, *fields)
-    if (network.retention_days or 0) > MAX_RETENTION_DAYS:
-        raise Invalid(f"At most {MAX_RETENTION_DAYS} days; null keeps for ever.", field="retention_days")
+    for field in _RETENTIONS:
+        if (getattr(network, field) or 0) > MAX_RETENTION_DAYS:
+            raise Invalid(f"At most {MAX_RETENTION_DAYS} days; null keeps for ever.", field=field)
+    telemetry, rollups = network.retention_days, network.rollup_retention_days
+    if telemetry is not None and rollups is not None and rollups < telemetry:
+        raise Invalid(
+            f"{rollups} is less than the {telemetry} days of retention_days; summaries are kept at least as long.",
+            field="rollup_retention_days",
+        )
 
 
 def _lock(network: Network) -> None:

@@ -6,9 +6,9 @@ from datetime import datetime
 from sensors.models import SensorTombstone
 
 
-def to_clear(limit: int = 1_000) -> list[SensorTombstone]:
-    """Return the deleted sensors whose retained message may still be at the broker, oldest first."""
-    return list(SensorTombstone.objects.filter(cleared_at__isnull=True).order_by("id")[:limit])
+def to_clear(limit: int = 1_000, *, after: int = 0) -> list[SensorTombstone]:
+    """Return the deleted sensors whose retained message may still be at the broker, oldest first, past id `after`."""
+    return list(SensorTombstone.objects.filter(cleared_at__isnull=True, id__gt=after).order_by("id")[:limit])
 
 
 def mark_cleared(ids: Iterable[int], *, now: datetime) -> int:

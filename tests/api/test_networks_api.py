@@ -15,7 +15,13 @@ def test_who_makes_a_network_owns_it():
     assert answer.status_code == 201
     body = answer.json()
     assert body.pop("created_at").endswith("Z")
-    assert body == {"slug": "own-hall", "name": "The hall", "retention_days": None, "role": "owner"}
+    assert body == {
+        "slug": "own-hall",
+        "name": "The hall",
+        "retention_days": None,
+        "rollup_retention_days": None,
+        "role": "owner",
+    }
     members = caller.get("networks/own-hall/members/").json()["results"]
     assert [(member["user"], member["role"]) for member in members] == [(caller.user.username, "owner")]
 

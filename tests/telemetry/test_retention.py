@@ -186,6 +186,7 @@ def test_a_dry_run_tells_the_same_and_deletes_nothing(settings: Any) -> None:
 
 def test_rejected_messages_go_with_the_telemetry_of_their_sensor(settings: Any) -> None:
     settings.RETENTION_DAYS = 30
+    settings.REJECTED_RETENTION_DAYS = 60
     brief, long = make_sensor(make_network(retention_days=10)), make_sensor(make_network(retention_days=90))
     for days in (5, 20, 40):
         for name, sensor in (("brief", brief), ("long", long), ("unknown", None)):

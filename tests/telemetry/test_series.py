@@ -1,7 +1,6 @@
 """Series against a full scan in Python, and the choice of buckets."""
 
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -15,37 +14,15 @@ from telemetry import queries
 from telemetry.models import Measurement
 from telemetry.queries.limits import time_limit
 from telemetry.queries.series import Bucket, bucket_s_for, series
+from tests.telemetry.rolling import EPOCH, scan
 from tests.telemetry.rows import T0, make_sensor, put_measurements
 
 pytestmark = pytest.mark.django_db
-# A Monday; buckets of every length start at multiples of it from here.
-EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 def minutes(number: float) -> datetime:
     return T0 + timedelta(minutes=number)
-
-
-def scan(
-    rows: list[tuple[datetime, dict[str, Any]]], attribute: str, start: datetime, end: datetime, bucket_s: int
-) -> list[Bucket]:
-    """Return what the series must be, by looking at every row."""
-    numbers: dict[datetime, list[Any]] = {}
-    for moment, value in rows:
-        item = value.get(attribute)
-        if start <= moment < end and type(item) in (int, float):
-            length = timedelta(seconds=bucket_s)
-            numbers.setdefault(EPOCH + (moment - EPOCH) // length * length, []).append(item)
-    return [
-        Bucket(begin, len(items), float(min(items)), float(mean(items)), float(max(items)))
-        for begin, items in sorted(numbers.items())
-    ]
-
-
-def mean(items: list[Any]) -> Fraction:
-    # As PostgreSQL reads the JSON text of a number: exactly.
-    return sum(Fraction(repr(item)) for item in items) / len(items)
 
 
 @pytest.fixture

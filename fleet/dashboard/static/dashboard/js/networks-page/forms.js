@@ -7,6 +7,8 @@ import { field, number, text } from "../form.js";
 import { toast } from "../toast.js";
 
 const RETENTION_HINT = "In days; empty: as the server is set, by default for ever.";
+const ROLLUP_HINT =
+  "For charts of long ranges. In days, no fewer than telemetry; empty: for ever.";
 
 export function addNetwork() {
   return openDialog({
@@ -32,6 +34,13 @@ export function addNetwork() {
         step: "1",
         hint: RETENTION_HINT,
       }),
+      field({
+        name: "rollup_retention_days",
+        label: "Keep summaries",
+        kind: "number",
+        step: "1",
+        hint: ROLLUP_HINT,
+      }),
     ],
     action: "Create network",
     submit: (form) =>
@@ -39,6 +48,7 @@ export function addNetwork() {
         slug: text(form, "slug"),
         name: text(form, "name") || text(form, "slug"),
         retention_days: number(form, "retention_days"),
+        rollup_retention_days: number(form, "rollup_retention_days"),
       }),
   });
 }
@@ -57,12 +67,21 @@ export async function editNetwork(network, then) {
         value: network.retention_days,
         hint: RETENTION_HINT,
       }),
+      field({
+        name: "rollup_retention_days",
+        label: "Keep summaries",
+        kind: "number",
+        step: "1",
+        value: network.rollup_retention_days,
+        hint: ROLLUP_HINT,
+      }),
     ],
     action: "Save",
     submit: (form) =>
       patch(`networks/${network.slug}/`, {
         name: text(form, "name"),
         retention_days: number(form, "retention_days"),
+        rollup_retention_days: number(form, "rollup_retention_days"),
       }),
   });
   if (done) then();
