@@ -37,7 +37,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RevisionChange:
-    """A revision whose state became another one; network is the slug, sensor the identifier."""
+    """A revision whose state became another one; network is the slug, sensor the identifier.
+
+    answer_s: from the broker's confirmation to the sensor's answer, in seconds; None where the change is no answer.
+    """
 
     revision_id: int
     sensor_id: int
@@ -45,6 +48,7 @@ class RevisionChange:
     sensor: str
     number: int
     state: RevisionState
+    answer_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def record_acknowledgements(answers: Sequence[Answer], *, now: datetime) -> list
         "successes": [answer.success for answer in answers],
         "now": now,
     }
-    return _change(_RECORD_ANSWERS, parameters)
+    return _change(_RECORD_ANSWERS, parameters, answered_at=now)
 
 
 def publish_again(sensors: Sequence[str] | None = None) -> int:
@@ -150,9 +154,9 @@ def publish_again(sensors: Sequence[str] | None = None) -> int:
     return count
 
 
-def due_publications(limit: int = 1_000) -> list[Publication]:
-    """Return the newest revisions that the broker has not confirmed, oldest first."""
-    waiting = Revision.objects.filter(published_at__isnull=True, superseded_at__isnull=True)
+def due_publications(limit: int = 1_000, *, after: int = 0) -> list[Publication]:
+    """Return the newest revisions that the broker has not confirmed, oldest first; of those with an id past `after`."""
+    waiting = Revision.objects.filter(published_at__isnull=True, superseded_at__isnull=True, pk__gt=after)
     return _publications(waiting.order_by("pk")[:limit])
 
 
@@ -206,13 +210,24 @@ def _conflict(expected: int, newest: int) -> str:
     return f"You expected {wanted} to be the newest, but {found}. Look at it, then send yours again."
 
 
-def _change(statement: str, parameters: dict[str, Any]) -> list[RevisionChange]:
+def _change(statement: str, parameters: dict[str, Any], *, answered_at: datetime | None = None) -> list[RevisionChange]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         changes = []
-        for revision_id, sensor_id, network, identifier, number, *moments in cursor.fetchall():
-            state = Revision(**dict(zip(_MOMENTS, moments, strict=True))).state
-            changes.append(RevisionChange(revision_id, sensor_id, network, identifier, number, state))
+        for row in cursor.fetchall():
+            revision_id, sensor_id, network, identifier, number = row[:5]
+            superseded_at, published_at, acknowledged_at, failed_at = row[5:]
+            state = Revision(
+                superseded_at=superseded_at,
+                published_at=published_at,
+                acknowledged_at=acknowledged_at,
+                failed_at=failed_at,
+            ).state
+            answer_s = None
+            if answered_at is not None:
+                # A quick sensor's answer may be stored before the broker's confirmation is.
+                answer_s = max(0.0, (answered_at - published_at).total_seconds()) if published_at else 0.0
+            changes.append(RevisionChange(revision_id, sensor_id, network, identifier, number, state, answer_s))
         _announce(changes)
     return changes
 
@@ -229,8 +244,6 @@ def _sender(changes: Sequence[RevisionChange]) -> Callable[[], None]:
 
     return send
 
-
-_MOMENTS: Final = ("superseded_at", "published_at", "acknowledged_at", "failed_at")
 
 # Each locks its rows by id before it writes them: the bridge's two sides would otherwise deadlock.
 _MARK_PUBLISHED: Final = """

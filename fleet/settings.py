@@ -58,7 +58,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "fleet.static_files.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -161,12 +161,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # --- HTTP API ------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["sensors.api.renderers.FastJSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sensors.api.authentication.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["sensors.api.parsers.StrictJSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["sensors.api.filters.Filters"],
     "DEFAULT_PAGINATION_CLASS": "sensors.api.pagination.Pages",
@@ -313,9 +313,17 @@ AUDITLOG_DISABLE_ON_RAW_SAVE = True
 
 # Whether measurements, logs and heartbeats are kept for ever (None) where a network sets nothing else.
 RETENTION_DAYS = env.int("RETENTION_DAYS", default=None)
+# How long what could not be stored is kept, whatever the networks say: time to mend a cause and take it in again.
+REJECTED_RETENTION_DAYS = env.int("REJECTED_RETENTION_DAYS", default=30)
+# How many new rejected messages or entries of one sensor, and of all unknown ones together, are kept in one hour; what
+# comes beyond is counted. All of a sensor that speaks once a minute, and at most 6.4 MB an hour of one that floods.
+REJECTED_PER_SENSOR_AND_HOUR = env.int("REJECTED_PER_SENSOR_AND_HOUR", default=100)
 # What may wait in the bridge for its writer; beyond that it stops reading and the broker keeps the rest.
 BRIDGE_QUEUE_MESSAGES = env.int("BRIDGE_QUEUE_MESSAGES", default=5_000)
 BRIDGE_QUEUE_BYTES = env.int("BRIDGE_QUEUE_BYTES", default=32 * 1024 * 1024)
+# A measurement with more is refused, and so is one that would give its sensor more than that in all.
+MAX_ATTRIBUTES_PER_MEASUREMENT = env.int("MAX_ATTRIBUTES_PER_MEASUREMENT", default=200)
+MAX_ATTRIBUTES_PER_SENSOR = env.int("MAX_ATTRIBUTES_PER_SENSOR", default=2_000)
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_JSON = env.bool("LOG_JSON", default=not FLEET_LOCAL)

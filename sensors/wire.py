@@ -69,16 +69,16 @@ def check_text(text: str, where: str) -> None:
             raise PayloadError(Reason.SCHEMA, f"{where} contains a lone surrogate") from error
 
 
-def check_flat(value: object, where: str) -> FlatValue:
+def check_flat(value: object, where: str, *, max_attributes: int = MAX_ATTRIBUTES) -> FlatValue:
     """Return `value` if it is a flat object; raise PayloadError with the first thing that is wrong in it.
 
-    Flat: keys to string, finite number, boolean or null; at most MAX_ATTRIBUTES keys; may be empty.
+    Flat: keys to string, finite number, boolean or null; at most `max_attributes` keys; may be empty.
     """
     if not isinstance(value, dict):
         raise PayloadError(Reason.SCHEMA, f"{where} must be an object")
-    if len(value) > MAX_ATTRIBUTES:
+    if len(value) > max_attributes:
         raise PayloadError(
-            Reason.TOO_MANY_ATTRIBUTES, f"{where} has {len(value)} attributes; at most {MAX_ATTRIBUTES} are kept"
+            Reason.TOO_MANY_ATTRIBUTES, f"{where} has {len(value)} attributes; at most {max_attributes} are kept"
         )
     for key, item in value.items():
         if len(key) > MAX_KEY_CHARACTERS:

@@ -9,15 +9,17 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from sensors.wire import (
+    MAX_AHEAD_S,
     MAX_ATTRIBUTES,
     MAX_KEY_CHARACTERS,
     MAX_PAYLOAD_BYTES,
+    MAX_REVISION,
+    MIN_TIMESTAMP_S,
     FlatValue,
     PayloadError,
     Reason,
@@ -85,8 +87,7 @@ class Measurement(msgspec.Struct, frozen=True, gc=False):
 Entry = TypeVar("Entry", Heartbeat, LogMessage, Measurement)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedEntry:
+class RefusedEntry(msgspec.Struct, frozen=True):
     """One entry that was not kept; `raw` is its JSON as it was understood."""
 
     reason: Reason
@@ -94,35 +95,40 @@ class RefusedEntry:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed(Generic[Entry]):
+class Parsed(msgspec.Struct, Generic[Entry], frozen=True):
     """The good entries of one payload, in its order, and the refused ones."""
 
     entries: list[Entry]
-    refused: list[RefusedEntry] = field(default_factory=list)
+    refused: list[RefusedEntry] = []
 
 
 # --- What goes in --------------------------------------------------------------------------------
 
 
+# What can be checked while decoding costs nothing there; the lenient reading words the error.
+_Revision = Annotated[int, msgspec.Meta(ge=0, le=MAX_REVISION)]
+_Timestamp = Annotated[float, msgspec.Meta(ge=MIN_TIMESTAMP_S)]
+_Key = Annotated[str, msgspec.Meta(max_length=MAX_KEY_CHARACTERS)]
+
+
 class _HeartbeatIn(msgspec.Struct, frozen=True, gc=False):
-    revision: int
-    timestamp: float
+    revision: _Revision
+    timestamp: _Timestamp
     success: bool
 
 
 class _LogMessageIn(msgspec.Struct, frozen=True, gc=False):
     severity: Literal["info", "warning", "error"]
-    revision: int
-    timestamp: float
+    revision: _Revision
+    timestamp: _Timestamp
     subject: str
     details: str | None = None
 
 
 class _MeasurementIn(msgspec.Struct, frozen=True, gc=False):
-    revision: int
-    timestamp: float
-    value: dict[str, float | int | str | bool | None]
+    revision: _Revision
+    timestamp: _Timestamp
+    value: dict[_Key, float | int | str | bool | None]
 
 
 class _Heartbeats(msgspec.Struct, gc=False):
@@ -142,7 +148,9 @@ _decode_log_messages = msgspec.json.Decoder(_LogMessages).decode
 _decode_measurements = msgspec.json.Decoder(_Measurements).decode
 
 # What the typed decoder lets through and the database or a client would not: NUL, and whole numbers beyond a double.
-_SUSPICIOUS: Final = re.compile(rb"\\u0000|[0-9]{309}")
+_NUL: Final = rb"\u0000"
+_DIGITS_BEYOND_A_DOUBLE: Final = 309
+_BEYOND_A_DOUBLE: Final = re.compile(rb"[0-9]{%d}" % _DIGITS_BEYOND_A_DOUBLE)
 # An entry's value is at depth 3; whatever lies deeper than this is refused anyway, and is cut before it is parsed.
 _MAX_DEPTH: Final = 8
 _STRUCTURE: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
@@ -155,37 +163,50 @@ def parse_heartbeats(payload: bytes, *, now_s: float) -> Parsed[Heartbeat]:
 
     now_s: the bridge's clock, Unix seconds; entries more than 5 minutes ahead of it are refused.
     """
-    return _parse(payload, "heartbeats", _decode_heartbeats, _heartbeat, _heartbeat_leniently, now_s)
+
+    def strictly() -> list[Heartbeat]:
+        return [_heartbeat(item, now_s) for item in _decode_heartbeats(payload).heartbeats]
+
+    return _parse(payload, "heartbeats", strictly, lambda item: _heartbeat_leniently(item, now_s))
 
 
 def parse_log_messages(payload: bytes, *, now_s: float) -> Parsed[LogMessage]:
     """Return the entries of `{"log_messages": […]}`; otherwise like `parse_heartbeats`."""
-    return _parse(payload, "log_messages", _decode_log_messages, _log_message, _log_message_leniently, now_s)
+
+    def strictly() -> list[LogMessage]:
+        return [_log_message(item, now_s) for item in _decode_log_messages(payload).log_messages]
+
+    return _parse(payload, "log_messages", strictly, lambda item: _log_message_leniently(item, now_s))
 
 
-def parse_measurements(payload: bytes, *, now_s: float) -> Parsed[Measurement]:
-    """Return the entries of `{"measurements": […]}`; otherwise like `parse_heartbeats`."""
-    return _parse(payload, "measurements", _decode_measurements, _measurement, _measurement_leniently, now_s)
+def parse_measurements(payload: bytes, *, now_s: float, max_attributes: int = MAX_ATTRIBUTES) -> Parsed[Measurement]:
+    """Return the entries of `{"measurements": […]}`; otherwise like `parse_heartbeats`.
+
+    max_attributes: an entry with more is refused.
+    """
+
+    def strictly() -> list[Measurement]:
+        return _measurements(_decode_measurements(payload).measurements, now_s, max_attributes)
+
+    return _parse(payload, "measurements", strictly, lambda item: _measurement_leniently(item, now_s, max_attributes))
 
 
-def _parse(  # noqa: PLR0917 - one call per family, all of them above
+def _parse(
     payload: bytes,
     key: str,
-    decode: Callable[[bytes], Any],
-    convert: Callable[[Any, float], Entry],
-    convert_leniently: Callable[[dict[str, Any], float], Entry],
-    now_s: float,
+    strictly: Callable[[], list[Entry]],
+    convert_leniently: Callable[[dict[str, Any]], Entry],
 ) -> Parsed[Entry]:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise PayloadError(
             Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are read: send fewer entries at once"
         )
-    if _SUSPICIOUS.search(payload) is None:
+    if _NUL not in payload:
         try:
-            return Parsed([convert(item, now_s) for item in getattr(decode(payload), key)])
+            return Parsed(strictly())
         except (msgspec.DecodeError, UnicodeDecodeError, PayloadError):
             pass  # Something is wrong somewhere; the lenient reading says what and where.
-    return _parse_leniently(payload, key, convert_leniently, now_s)
+    return _parse_leniently(payload, key, convert_leniently)
 
 
 def _digest(measured_us: int, revision: int, content: bytes) -> int:
@@ -199,45 +220,55 @@ def _microseconds(timestamp_s: float, now_s: float) -> int:
     return round(timestamp_s * 1_000_000)
 
 
-def _heartbeat(item: Any, now_s: float) -> Heartbeat:
+def _heartbeat(item: _HeartbeatIn, now_s: float) -> Heartbeat:
     measured_us = _microseconds(item.timestamp, now_s)
-    revision = check_revision(item.revision)
-    digest = _digest(measured_us, revision, b"1" if item.success else b"0")
-    return Heartbeat(measured_us, digest, revision, item.success)
+    digest = _digest(measured_us, item.revision, b"1" if item.success else b"0")
+    return Heartbeat(measured_us, digest, item.revision, item.success)
 
 
-def _log_message(item: Any, now_s: float) -> LogMessage:
+def _log_message(item: _LogMessageIn, now_s: float) -> LogMessage:
     measured_us = _microseconds(item.timestamp, now_s)
-    revision = check_revision(item.revision)
     content = _encode([item.severity, item.subject, item.details])
-    digest = _digest(measured_us, revision, content)
-    return LogMessage(measured_us, digest, revision, item.severity, item.subject, item.details)
+    digest = _digest(measured_us, item.revision, content)
+    return LogMessage(measured_us, digest, item.revision, item.severity, item.subject, item.details)
 
 
-def _measurement(item: Any, now_s: float) -> Measurement:
-    value = item.value
-    # The decoder has checked the types, so only sizes remain; the lenient reading words the error.
-    if len(value) > MAX_ATTRIBUTES or max(map(len, value), default=0) > MAX_KEY_CHARACTERS:
-        check_flat(value, "value")
-    measured_us = _microseconds(item.timestamp, now_s)
-    revision = check_revision(item.revision)
-    encoded = _encode(value)
-    return Measurement(measured_us, _digest(measured_us, revision, encoded), revision, value, encoded)
+def _measurements(items: list[_MeasurementIn], now_s: float, max_attributes: int) -> list[Measurement]:
+    # The one loop that runs for every value of the fleet, hence without calls: 2.5 µs an entry of 5 attributes.
+    latest_s = now_s + MAX_AHEAD_S
+    entries = []
+    for item in items:
+        value, revision, timestamp_s = item.value, item.revision, item.timestamp
+        if timestamp_s > latest_s:
+            check_timestamp(timestamp_s, now_s=now_s)
+        if len(value) > max_attributes:
+            check_flat(value, "value", max_attributes=max_attributes)
+        encoded = _encode(value)
+        if len(encoded) >= _DIGITS_BEYOND_A_DOUBLE and _may_be_beyond_a_double(encoded):
+            check_flat(value, "value", max_attributes=max_attributes)
+        measured_us = round(timestamp_s * 1_000_000)
+        entries.append(Measurement(measured_us, _digest(measured_us, revision, encoded), revision, value, encoded))
+    return entries
+
+
+def _may_be_beyond_a_double(encoded: bytes) -> bool:
+    """Return whether so many digits stand in a row that they may be a whole number beyond a double."""
+    # So many cover one of every so many bytes, and to look at those alone is much cheaper than the whole search.
+    covered = encoded[_DIGITS_BEYOND_A_DOUBLE - 1 :: _DIGITS_BEYOND_A_DOUBLE]
+    return any(byte in b"0123456789" for byte in covered) and _BEYOND_A_DOUBLE.search(encoded) is not None
 
 
 # --- The lenient reading -------------------------------------------------------------------------
 
 
-def _parse_leniently(
-    payload: bytes, key: str, convert: Callable[[dict[str, Any], float], Entry], now_s: float
-) -> Parsed[Entry]:
+def _parse_leniently(payload: bytes, key: str, convert: Callable[[dict[str, Any]], Entry]) -> Parsed[Entry]:
     items = _entries_of(payload, key)
     parsed: Parsed[Entry] = Parsed([])
     for item in items:
         try:
             if not isinstance(item, dict):
                 raise PayloadError(Reason.SCHEMA, f"an entry of {key} must be an object")
-            parsed.entries.append(convert(item, now_s))
+            parsed.entries.append(convert(item))
         except PayloadError as error:
             raw = json.dumps(item, separators=(",", ":")).encode()
             parsed.refused.append(RefusedEntry(error.code, error.detail, raw))
@@ -329,8 +360,8 @@ def _log_message_leniently(item: dict[str, Any], now_s: float) -> LogMessage:
     return LogMessage(measured_us, digest, revision, severity, subject, details)
 
 
-def _measurement_leniently(item: dict[str, Any], now_s: float) -> Measurement:
+def _measurement_leniently(item: dict[str, Any], now_s: float, max_attributes: int) -> Measurement:
     measured_us, revision = _head(item, now_s)
-    value = check_flat(_required(item, "value"), "value")
+    value = check_flat(_required(item, "value"), "value", max_attributes=max_attributes)
     encoded = _encode(value)
     return Measurement(measured_us, _digest(measured_us, revision, encoded), revision, value, encoded)

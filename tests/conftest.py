@@ -9,6 +9,8 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
+from telemetry import attributes
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="fault tests at full length, and the tests marked long")
@@ -52,6 +54,7 @@ def _empty_database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     yield
     if not _made:
         return
+    attributes.forget()
     with django_db_blocker.unblock():
         _empty_telemetry()
         with connection.cursor() as cursor:

@@ -12,8 +12,8 @@ class EvaluationBatch(models.Model):
 
     Written in the transaction of ingest, deleted in the transaction that evaluated it. A lane holds the sensors
     whose id modulo LANES is its number; whoever evaluates a lane locks it, so no sensor's samples are overtaken.
-    `samples` is the msgpack encoding of a list of [sensor_id, measured_at, received_at, {attribute: number}],
-    times in microseconds since 1970.
+    `samples` is the msgpack encoding of a list of [sensor_id, [measured_at, …], [received_at, …],
+    {attribute: [number or nil, …]}], times in microseconds since 1970.
     """
 
     lane = models.SmallIntegerField()

@@ -2,7 +2,7 @@
 
 from alerts.services.alerts import acknowledge_alert, resolve_alert
 from alerts.services.lanes import Evaluated, evaluate_lane, evaluate_waiting
-from alerts.services.queue import LANES, Sample, lane_of, queue_samples, watched_attributes
+from alerts.services.queue import LANES, SampleBlock, lane_of, queue_samples, watched_attributes
 from alerts.services.rules import create_rule, delete_rule, update_rule
 from alerts.services.scopes import Scope, find_scope
 from alerts.services.silences import create_silence, delete_silence, update_silence
@@ -11,7 +11,7 @@ from alerts.services.sweep import Swept, sweep
 __all__ = [
     "LANES",
     "Evaluated",
-    "Sample",
+    "SampleBlock",
     "Scope",
     "Swept",
     "acknowledge_alert",

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 
-from alerts.evaluation import LATE_AT_LEAST_US, Phase, Progress, Sample, evaluate
+from alerts.evaluation import LATE_AT_LEAST_US, Phase, Progress, Series, Transition, evaluate, evaluate_calm
 from alerts.models import EvaluationBatch
 from alerts.queries import MATCHES, expected_intervals_us
 from alerts.services.episodes import LOADED, Episode, store_episodes
 from alerts.services.locks import pass_turnstiles, try_lanes
-from alerts.services.queue import LANES, StoredSample, decode_samples, waiting_samples
+from alerts.services.queue import LANES, SampleBlock, decode_blocks, waiting_samples
 from alerts.services.thresholds import WatchedRule, watched_rules
 
 logger = logging.getLogger(__name__)
@@ -98,15 +98,15 @@ def evaluate_lanes(lanes: Collection[int], *, now: datetime) -> int | None:
         locked = try_lanes(cursor, lanes)
         if not locked:
             return None
-        ids, samples = _take(cursor, locked)
+        ids, blocks = _take(cursor, locked)
         if not ids:
             return 0
-        _evaluate(cursor, samples, now=now)
+        _evaluate(cursor, blocks, now=now)
         EvaluationBatch.objects.filter(pk__in=ids).delete()
-        return len(samples)
+        return sum(map(len, blocks))
 
 
-def _take(cursor: Any, lanes: list[int]) -> tuple[list[int], list[StoredSample]]:
+def _take(cursor: Any, lanes: list[int]) -> tuple[list[int], list[SampleBlock]]:
     """Return the first rows of each lane and their samples, each lane's in the order in which they were stored.
 
     By id: samples of one sensor are inserted by one writer, so their ids rise in the order of its commits.
@@ -120,16 +120,12 @@ def _take(cursor: Any, lanes: list[int]) -> tuple[list[int], list[StoredSample]]
         {"lanes": lanes, "most": SAMPLES_PER_TRANSACTION},
     )
     rows = cursor.fetchall()
-    return [row[0] for row in rows], decode_samples(row[1] for row in rows)
+    return [row[0] for row in rows], decode_blocks(row[1] for row in rows)
 
 
-def _evaluate(cursor: Any, samples: list[StoredSample], *, now: datetime) -> None:
-    series: dict[tuple[int, str], list[Sample]] = {}
-    attributes: set[str] = set()
-    for sample in samples:
-        for attribute, value in sample.values.items():
-            series.setdefault((sample.sensor_id, attribute), []).append((sample.measured, sample.received, value))
-            attributes.add(attribute)
+def _evaluate(cursor: Any, blocks: list[SampleBlock], *, now: datetime) -> None:
+    series = _series(blocks)
+    attributes = {attribute for _, attribute in series}
     sensor_ids = list({sensor_id for sensor_id, _ in series})
     pass_turnstiles(cursor, sensor_ids)
     # Keeps the sensors from being deleted while rows that point at them are made.
@@ -139,7 +135,7 @@ def _evaluate(cursor: Any, samples: list[StoredSample], *, now: datetime) -> Non
     if not rules:
         return
     pairs = _pairs(cursor, list(rules), sensor_ids)
-    intervals = _intervals(samples, rules, sensor_ids)
+    intervals = _intervals(blocks, rules, sensor_ids)
     changed: list[_Pair] = []
     episodes: list[Episode] = []
     for pair in pairs:
@@ -147,9 +143,12 @@ def _evaluate(cursor: Any, samples: list[StoredSample], *, now: datetime) -> Non
         values = series.get((pair.sensor_id, watched.rule.attribute))
         if values is None:
             continue
-        progress, transitions = evaluate(
-            watched.limits, pair.progress, values, interval_us=intervals.get(pair.sensor_id)
-        )
+        transitions: list[Transition] = []
+        progress = evaluate_calm(watched.limits, pair.progress, values)
+        if progress is None:
+            progress, transitions = evaluate(
+                watched.limits, pair.progress, values.samples(), interval_us=intervals.get(pair.sensor_id)
+            )
         if progress == pair.progress:
             continue
         episode = pair.episode
@@ -164,6 +163,18 @@ def _evaluate(cursor: Any, samples: list[StoredSample], *, now: datetime) -> Non
         changed.append(pair)
     _store_states(cursor, changed)
     store_episodes(cursor, episodes, now=now)
+
+
+def _series(blocks: list[SampleBlock]) -> dict[tuple[int, str], Series]:
+    """Return the samples by sensor and attribute, in the order of the blocks."""
+    columns: dict[tuple[int, str], tuple[list[int], list[int], list[float | None]]] = {}
+    for block in blocks:
+        for attribute, values in block.columns.items():
+            measured, received, column = columns.setdefault((block.sensor_id, attribute), ([], [], []))
+            measured += block.measured
+            received += block.received
+            column += values
+    return {key: Series(*column) for key, column in columns.items()}
 
 
 class _Pair:
@@ -216,10 +227,11 @@ def _pairs(cursor: Any, rule_ids: list[int], sensor_ids: list[int]) -> list[_Pai
     return pairs
 
 
-def _intervals(samples: list[StoredSample], rules: dict[int, WatchedRule], sensor_ids: list[int]) -> dict[int, int]:
+def _intervals(blocks: list[SampleBlock], rules: dict[int, WatchedRule], sensor_ids: list[int]) -> dict[int, int]:
     """Return the expected intervals of the sensors, if anything here can depend on them."""
     gaps_matter = any(watched.limits.for_us for watched in rules.values())
-    if gaps_matter or any(sample.received - sample.measured > LATE_AT_LEAST_US for sample in samples):
+    # No sample of a block is later than this; blocks are in the order of the sensor's clock.
+    if gaps_matter or any(max(block.received) - block.measured[0] > LATE_AT_LEAST_US for block in blocks):
         return expected_intervals_us(sensor_ids)
     return {}
 

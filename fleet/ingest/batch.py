@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import structlog
 from django.db import DatabaseError, OperationalError, transaction
+from psycopg.errors import UniqueViolation
 
 from fleet.ingest.result import BatchResult
 from fleet.ingest.routes import InboundMessage, Part, parse_message
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 DATA_ERRORS: Final = ("22", "23", "54")
 # Retention runs once a day; meeting it twice in a row is somebody's loop, and better retried more slowly.
 MISSING_PARTITION_TRIES: Final = 3
+DAY_US: Final = 86_400_000_000
 
 
 class Drained(msgspec.Struct, frozen=True):
@@ -42,21 +44,30 @@ def ingest_batch(messages: Sequence[InboundMessage], *, now: datetime, drained: 
     Safe to repeat with the same messages. Raises django.db.DatabaseError when the database is away or unable;
     then nothing, or only whole pieces, were stored, and the same call may be made again.
     """
-    result = store([parse_message(message) for message in messages], now=now)
+    careful = any(message.redelivered for message in messages)
+    result = store([parse_message(message) for message in messages], now=now, careful=careful)
     if drained is not None:
         # After the data: a crash in between only makes the mark older than it could be.
         record_watermark(drained.shard, drained_until=drained.until)
     return result
 
 
-def store(parts: list[Part], *, now: datetime) -> BatchResult:
-    """Store parsed messages like `ingest_batch`."""
-    for _ in range(MISSING_PARTITION_TRIES):
+def store(parts: list[Part], *, now: datetime, careful: bool = False) -> BatchResult:
+    """Store parsed messages like `ingest_batch`; careful: expect that some are stored already."""
+    careful = careful or _repeats.expected()
+    tries = 0
+    while tries < MISSING_PARTITION_TRIES:
         partitions.ensure_months(_months(parts))
         try:
             with transaction.atomic():
-                return store_parts(parts, now=now)
+                result = store_parts(parts, now=now, careful=careful)
+            _repeats.note(result.duplicates > 0)
+            return result
         except DatabaseError as error:
+            if not careful and isinstance(error.__cause__, UniqueViolation):
+                careful = True
+                continue
+            tries += 1
             if partitions.is_missing_partition(error):
                 # Retention dropped a month that was still known here.
                 partitions.forget_months()
@@ -66,7 +77,7 @@ def store(parts: list[Part], *, now: datetime) -> BatchResult:
             pieces = _halves(parts, error)
         result = BatchResult()
         for piece in pieces:
-            result.add(store(piece, now=now))
+            result.add(store(piece, now=now, careful=careful))
         return result
     raise OperationalError("the partitions of this batch are dropped as fast as they are made")
 
@@ -76,10 +87,33 @@ def sqlstate(error: DatabaseError) -> str:
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
+class _Repeats:
+    """Whether to expect entries that are stored already, by the last batches: who repeats one repeats many."""
+
+    # A batch that meets one unexpectedly is written twice, which is then lost in the others.
+    AFTER: Final = 50
+
+    def __init__(self) -> None:
+        self._left = 0
+
+    def expected(self) -> bool:
+        return self._left > 0
+
+    def note(self, seen: bool) -> None:
+        self._left = self.AFTER if seen else max(0, self._left - 1)
+
+
+_repeats: Final = _Repeats()
+
+
 def _months(parts: Iterable[Part]) -> set[date]:
-    # Times are grouped by day first, because a batch usually holds thousands of entries of one day.
-    days = {entry.measured_us // 86_400_000_000 for part in parts for entry in part.entries}
-    return partitions.months_of(entry_time(day * 86_400_000_000) for day in days)
+    # By day first, because next to all of a batch is of one day; of a message, only one of many days is gone through.
+    days: set[int] = set()
+    for part in parts:
+        if part.entries:
+            first, last = part.oldest_us // DAY_US, part.newest_us // DAY_US
+            days |= {first} if first == last else {entry.measured_us // DAY_US for entry in part.entries}
+    return partitions.months_of(entry_time(day * DAY_US) for day in days)
 
 
 def _halves(parts: list[Part], error: DatabaseError) -> list[list[Part]]:

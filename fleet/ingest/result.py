@@ -1,9 +1,12 @@
 """What a batch changed."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
+from config.services import RevisionChange
 from fleet.ingest.routes import Family
-from telemetry.storage import Row
 
 
 class KnownSensor(msgspec.Struct, frozen=True):
@@ -17,17 +20,22 @@ class KnownSensor(msgspec.Struct, frozen=True):
 
 
 class NewEntries(msgspec.Struct, frozen=True):
-    """Entries of one sensor that were really inserted and are no retained copies, in arrival order."""
+    """Entries of one message, at least one, that were really inserted and are no retained copies.
+
+    received_us: the bridge's time in microseconds since 1970.
+    """
 
     sensor: KnownSensor
     family: Family
-    rows: list[Row]
+    received_us: int
+    entries: Sequence[Any]
 
 
 class BatchResult(msgspec.Struct):
     """What a batch changed: for live views, for the hint to the evaluation, and for counts."""
 
     new: list[NewEntries] = []
+    answered: list[RevisionChange] = []
     awakened: list[KnownSensor] = []
     lanes: set[int] = set()
     stored: int = 0
@@ -37,6 +45,7 @@ class BatchResult(msgspec.Struct):
     def add(self, other: "BatchResult") -> None:
         """Take up what another piece of the same batch changed."""
         self.new += other.new
+        self.answered += other.answered
         self.awakened += other.awakened
         self.lanes |= other.lanes
         self.stored += other.stored

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from django.conf import settings
 
 from sensors.wire import PayloadError, Reason, is_identifier
 from telemetry.payloads import Parsed, RefusedEntry, parse_heartbeats, parse_log_messages, parse_measurements
@@ -19,11 +20,16 @@ class Family(enum.StrEnum):
     MEASUREMENTS = "measurements"
 
 
+def _parse_measurements(payload: bytes, *, now_s: float) -> Parsed[Any]:
+    return parse_measurements(payload, now_s=now_s, max_attributes=settings.MAX_ATTRIBUTES_PER_MEASUREMENT)
+
+
 PARSERS: Final[dict[Family, Callable[..., Parsed[Any]]]] = {
     Family.HEARTBEATS: parse_heartbeats,
     Family.LOG_MESSAGES: parse_log_messages,
-    Family.MEASUREMENTS: parse_measurements,
+    Family.MEASUREMENTS: _parse_measurements,
 }
+_FAMILIES: Final = {family.value: family for family in Family}
 
 # With #, so that a topic with a level too many or too few is seen and kept as unknown_topic.
 SUBSCRIPTIONS: Final = tuple(f"{family}/#" for family in Family)
@@ -37,6 +43,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     received_at: datetime
     # A copy that the broker kept for new subscribers: stored if new, but no sign of life.
     retained: bool = False
+    # The broker sent it before and heard no acknowledgement: it may be stored already.
+    redelivered: bool = False
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -49,6 +57,18 @@ class Part(msgspec.Struct, frozen=True):
     refused: Sequence[RefusedEntry]
     # Set when the whole message is refused.
     error: PayloadError | None = None
+
+    @property
+    def oldest_us(self) -> int:
+        """The time of the oldest of its entries, of which there must be one."""
+        entries = self.entries
+        return entries[0].measured_us if len(entries) == 1 else min([entry.measured_us for entry in entries])
+
+    @property
+    def newest_us(self) -> int:
+        """The time of the newest of its entries, of which there must be one."""
+        entries = self.entries
+        return entries[0].measured_us if len(entries) == 1 else max([entry.measured_us for entry in entries])
 
 
 def parse_message(message: InboundMessage) -> Part:
@@ -65,10 +85,9 @@ def parse_message(message: InboundMessage) -> Part:
 def split_topic(topic: str) -> tuple[Family, str]:
     """Return the family and the sensor's identifier; raise PayloadError for any other topic."""
     first, _, identifier = topic.partition("/")
-    try:
-        family = Family(first)
-    except ValueError as error:
-        raise PayloadError(Reason.UNKNOWN_TOPIC, f"topics begin with {', '.join(Family)}") from error
+    family = _FAMILIES.get(first)
+    if family is None:
+        raise PayloadError(Reason.UNKNOWN_TOPIC, f"topics begin with {', '.join(Family)}")
     if not is_identifier(identifier):
         raise PayloadError(
             Reason.UNKNOWN_TOPIC,

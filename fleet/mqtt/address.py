@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from paho.mqtt import client as mqtt
@@ -43,6 +44,9 @@ class BrokerAddress:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
+AnyClient = TypeVar("AnyClient", bound=mqtt.Client)
+
+
 def make_client(
     address: BrokerAddress, client_id: str, *, persistent: bool, manual_ack: bool = False, window: int = 20
 ) -> mqtt.Client:
@@ -58,12 +62,17 @@ def make_client(
         protocol=mqtt.MQTTv311,
         manual_ack=manual_ack,
     )
+    client.max_inflight_messages_set(window)
+    return with_address(client, address)
+
+
+def with_address(client: AnyClient, address: BrokerAddress) -> AnyClient:
+    """Return the client, which now connects to `address` once its loop is started."""
     if address.username:
         client.username_pw_set(address.username, address.password)
     if address.tls:
         client.tls_set(ca_certs=address.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
     # A restarted broker is back within seconds, and ten thousand sensors want it more than one bridge does.
     client.reconnect_delay_set(min_delay=1, max_delay=5)
-    client.max_inflight_messages_set(window)
     client.connect_async(address.host, address.port, KEEPALIVE_S)
     return client

@@ -12,6 +12,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from fleet.ingest import live
 from fleet.ingest.batch import Drained, ingest_batch
+from fleet.ingest.meters import Meters
 from fleet.ingest.result import BatchResult
 from fleet.ingest.routes import InboundMessage
 from fleet.mqtt.address import BrokerAddress
@@ -47,19 +48,20 @@ class Bridge:
         self._active_at = time.monotonic()
         self._ticked_at = 0.0
         self._stored = 0
-        receiver_id = f"fleet-bridge-{shard.suffix}"
-        self._marker_topic = f"fleet/watermark/{receiver_id}"
+        self._meters = Meters(started_at=datetime.now(UTC))
+        self._marker_topic = shard.marker_topic
         self._inbox = Inbox(max_messages=settings.BRIDGE_QUEUE_MESSAGES, max_bytes=settings.BRIDGE_QUEUE_BYTES)
         self._publisher = Publisher(
-            address, client_id=f"fleet-publisher-{shard.suffix}", marker_topic=self._marker_topic, mine=shard.owns
+            address, client_id=shard.publisher_id, marker_topic=self._marker_topic, mine=shard.owns
         )
         self._receiver = Receiver(
             address,
-            client_id=receiver_id,
+            client_id=shard.receiver_id,
             inbox=self._inbox,
             mine=shard.owns,
             marker_topic=self._marker_topic,
             on_session_lost=self._publisher.publish_everything,
+            meters=self._meters,
         )
         self._guard = ShardGuard(shard, on_notice=self._publisher.notice, on_lost=self._shard_taken)
         self._hints = Hints()
@@ -84,6 +86,7 @@ class Bridge:
                 self._tick()
                 deliveries = self._inbox.take(BATCH_MESSAGES, timeout_s=0.5)
                 if deliveries:
+                    self._meters.took(waiting=len(deliveries) + len(self._inbox), now_s=time.monotonic())
                     self._store(deliveries)
         finally:
             # Acknowledgements of the last batch go out before the connection is closed.
@@ -108,6 +111,7 @@ class Bridge:
             return  # Stopping: what is not acknowledged comes again.
         self._receiver.acknowledge(deliveries)
         self._stored += result.stored
+        self._meters.answered(result.answered)
         if result.lanes:
             self._hints.give(result.lanes)
         live.announce(result)
@@ -117,15 +121,20 @@ class Bridge:
     def _ingest_until_stored(self, messages: list[InboundMessage], drained: Drained | None) -> BatchResult | None:
         attempt = 0
         while not self._stopping.is_set():
-            self._active_at = time.monotonic()
+            self._active_at = began_s = time.monotonic()
             try:
-                return ingest_batch(messages, now=datetime.now(UTC), drained=drained)
+                result = ingest_batch(messages, now=datetime.now(UTC), drained=drained)
+                self._meters.stored(result, messages, took_s=time.monotonic() - began_s, committed_at=datetime.now(UTC))
+                return result
             except DatabaseError as error:
+                self._meters.failed(now=datetime.now(UTC))
                 if attempt % 15 == 0:
                     log.error("storing waits for the database", error=str(error).splitlines()[0], attempt=attempt)
                 # The connection may be the reason; the next attempt takes a fresh one.
                 connection.close()
                 self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                # Where the tick can still be written, it says that batches cannot.
+                self._tick()
                 attempt += 1
         return None
 
@@ -148,10 +157,11 @@ class Bridge:
             record_tick(
                 f"bridge {self._shard}",
                 now=datetime.now(UTC),
-                detail={
+                detail=self._meters.detail(now=datetime.now(UTC), now_s=now)
+                | {
                     "connected": self._receiver.connected,
                     "queue": len(self._inbox),
-                    "stored": self._stored,
+                    "queue_limit": settings.BRIDGE_QUEUE_MESSAGES,
                     "broker_dropped": self._publisher.broker_dropped,
                     "callback_failures": self._receiver.failures,
                     "lost_hints": self._hints.lost,

@@ -8,8 +8,10 @@ from typing import Any, Final
 import structlog
 from paho.mqtt import client as mqtt
 
+from fleet.ingest.meters import Meters
 from fleet.ingest.routes import SUBSCRIPTIONS, InboundMessage
-from fleet.mqtt.address import BrokerAddress, make_client
+from fleet.mqtt.address import BrokerAddress, with_address
+from fleet.mqtt.client import BulkClient, Publish
 from fleet.mqtt.inbox import Delivery, Inbox
 
 log = structlog.get_logger(__name__)
@@ -35,8 +37,10 @@ class Receiver:
         mine: Callable[[str], bool],
         marker_topic: str,
         on_session_lost: Callable[[], None],
+        meters: Meters | None = None,
     ) -> None:
         """`mine` tells by topic whether this shard stores a message; what is not its own is acknowledged at once."""
+        self._meters = meters or Meters(started_at=datetime.now(UTC))
         self._inbox = inbox
         self._mine = mine
         self._marker_topic = marker_topic
@@ -46,11 +50,11 @@ class Receiver:
         self._epoch = 0
         self._connected = False
         self.failures = 0  # exceptions in callbacks; each is a bug, and none may end the connection's thread
-        self._client = make_client(address, client_id, persistent=True, manual_ack=True)
+        self._client = with_address(BulkClient(client_id), address)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = self._on_message
+        self._client.on_publishes = self._on_publishes
 
     @property
     def connected(self) -> bool:
@@ -68,15 +72,13 @@ class Receiver:
 
     def acknowledge(self, deliveries: Iterable[Delivery]) -> int:
         """Acknowledge in this order what came on the current connection; return how many that were."""
-        count = 0
         with self._lock:
             if not self._connected:
                 return 0
-            for delivery in deliveries:
-                if delivery.epoch == self._epoch and delivery.qos > 0:
-                    self._client.ack(delivery.packet_id, delivery.qos)
-                    count += 1
-        return count
+            epoch = self._epoch
+            packet_ids = [each.packet_id for each in deliveries if each.epoch == epoch and each.qos > 0]
+            self._client.acknowledge(packet_ids)
+        return len(packet_ids)
 
     def stop(self) -> None:
         """Send what is still to be sent, disconnect, and end the thread; the session stays at the broker."""
@@ -109,19 +111,29 @@ class Receiver:
             if reason.is_failure:
                 log.error("the broker refuses a subscription", topic=topic, reason=str(reason))
 
-    def _on_message(self, client: mqtt.Client, _data: Any, packet: mqtt.MQTTMessage) -> None:
+    def _on_publishes(self, publishes: list[Publish]) -> bool:
+        """Take in what came; False has the connection made anew."""
         # An exception here would end paho's thread while it still says that it is connected.
         try:
-            try:
-                topic = packet.topic
-            except UnicodeDecodeError:
-                topic = packet._topic.decode("utf-8", "replace")
-            message = InboundMessage(topic, bytes(packet.payload), datetime.now(UTC), packet.retain)
-            delivery = Delivery(message, packet.mid, packet.qos, self._epoch)
-            if topic == self._marker_topic or self._mine(topic):
-                self._inbox.put(delivery)
-            else:
-                self.acknowledge([delivery])
+            received_at = datetime.now(UTC)
+            mine: list[Delivery] = []
+            others: list[Delivery] = []
+            for publish in publishes:
+                topic = publish.topic.decode("utf-8", "replace")
+                message = InboundMessage(topic, publish.payload, received_at, publish.retain, publish.dup)
+                delivery = Delivery(message, publish.packet_id, publish.qos, self._epoch)
+                (mine if topic == self._marker_topic or self._mine(topic) else others).append(delivery)
+            if others:
+                self.acknowledge(others)
+            # Its own markers are no messages of sensors.
+            sizes = [len(each.message.payload) for each in mine if each.message.topic != self._marker_topic]
+            self._meters.received += len(sizes)
+            self._meters.received_bytes += sum(sizes)
+            self._meters.passed_over += len(others)
+            if mine:
+                self._inbox.put(mine)
         except Exception:
             self.failures += 1
-            log.exception("a message could not be taken in", packet_id=packet.mid)
+            log.exception("messages could not be taken in; connecting anew to get them again", count=len(publishes))
+            return False
+        return True

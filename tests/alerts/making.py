@@ -2,14 +2,16 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
 
 from alerts.models import Alert, Rule
-from alerts.services import Sample, create_rule, evaluate_waiting, queue_samples
+from alerts.services import SampleBlock, create_rule, evaluate_waiting, queue_samples
+from alerts.services.queue import microseconds
 from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermark
 from sensors.services import create_gateway, create_network, create_sensor
 
@@ -57,15 +59,38 @@ def make_gateway_rule(network: Network, **options: Any) -> Rule:
     return create_rule(network, name="Gateway silent", kind="gateway_silence", author=None, **options)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """One measurement as rules see it."""
+
+    sensor_id: int
+    measured_at: datetime
+    received_at: datetime
+    values: dict[str, Any]
+
+
 def sample(sensor: Sensor, offset_s: float, value: Any, *, late_s: float = 0, attribute: str = "temperature") -> Sample:
     """Return one value measured `offset_s` after START and received `late_s` later."""
     return Sample(sensor.pk, at(offset_s), at(offset_s + late_s), {attribute: value})
 
 
-def store(samples: Sequence[Sample]) -> set[int]:
-    """Queue `samples` as ingest does: in a transaction."""
+def store(samples: Iterable[Sample], *, now: datetime = START) -> set[int]:
+    """Queue `samples` as ingest does: in a transaction, one block for each sensor."""
+    by_sensor: dict[int, list[Sample]] = {}
+    for each in samples:
+        by_sensor.setdefault(each.sensor_id, []).append(each)
     with transaction.atomic():
-        return queue_samples(samples, now=START)
+        return queue_samples([_block(sensor_id, group) for sensor_id, group in by_sensor.items()], now=now)
+
+
+def _block(sensor_id: int, samples: list[Sample]) -> SampleBlock:
+    names = {name for each in samples for name in each.values}
+    return SampleBlock(
+        sensor_id,
+        [microseconds(each.measured_at) for each in samples],
+        [microseconds(each.received_at) for each in samples],
+        {name: [each.values.get(name) for each in samples] for name in names},
+    )
 
 
 def feed(sensor: Sensor, points: Iterable[tuple[float, Any]], *, now_s: float = 100_000, **options: Any) -> None:

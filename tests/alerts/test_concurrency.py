@@ -11,11 +11,9 @@ from alerts.evaluation import Progress, evaluate, threshold
 from alerts.models import Alert, EvaluationBatch, Rule, RuleState
 from alerts.services import (
     LANES,
-    Sample,
     acknowledge_alert,
     evaluate_waiting,
     lane_of,
-    queue_samples,
     resolve_alert,
     sweep,
     update_rule,
@@ -25,6 +23,7 @@ from sensors.errors import Conflict
 from sensors.models import Sensor
 from sensors.services import delete_sensor, update_sensor
 from tests.alerts.making import (
+    Sample,
     at,
     feed,
     heard,
@@ -344,7 +343,7 @@ def test_sensors_are_deleted_and_edited_under_load_without_deadlocks():
         mine = threading.get_ident() % 7
         while not done.is_set():
             second += 1
-            queue_samples([sample(one, second, 51.0 if second % 2 else 1.0) for one in sensors if one.pk], now=at(0))
+            store([sample(one, second, 51.0 if second % 2 else 1.0) for one in sensors if one.pk])
             evaluate_waiting(clock=lambda: at(0))
             sweep(now=at(second + mine))
 

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.evaluation import SECOND_US, Change, Phase, Progress, Transition, evaluate, threshold
+from alerts.evaluation import (
+    SECOND_US,
+    Change,
+    Phase,
+    Progress,
+    Series,
+    Transition,
+    evaluate,
+    evaluate_calm,
+    threshold,
+)
 
 
 def run(limits, points, *, interval_s=None, progress=None, late_s=0):
@@ -185,3 +195,36 @@ def test_transitions_alternate_move_forward_and_match_the_phase(rule, samples, i
         Change.FIRING: Phase.FIRING,
     }
     assert progress.phase is phases[last]
+
+
+# --- The short cut ---------------------------------------------------------------------------------
+
+
+@given(
+    points=st.lists(
+        st.tuples(st.integers(0, 50), st.one_of(st.none(), st.integers(-5, 60), st.floats(-5, 60))), min_size=1
+    ).filter(lambda points: any(value is not None for _, value in points)),
+    until=st.one_of(st.none(), st.integers(0, 50)),
+    above=st.one_of(st.none(), st.integers(40, 60)),
+    below=st.one_of(st.none(), st.integers(-5, 5)),
+)
+@settings(max_examples=300)
+def test_what_is_calm_as_a_whole_is_calm_sample_by_sample(points, until, above, below):
+    rule = limits(above=above, below=below)
+    before = Progress(until=None if until is None else until * SECOND_US)
+    series = Series([at * SECOND_US for at, _ in points], [0] * len(points), [value for _, value in points])
+    in_order = sorted(series.samples(), key=lambda sample: sample[0])
+
+    calm = evaluate_calm(rule, before, series)
+
+    full = evaluate(rule, before, in_order, interval_us=None)
+    if calm is not None:
+        assert full == (calm, [])
+    elif until is None and len({at for at, _ in points}) == len(points):
+        # Of equal times only the first counts, which the short cut need not see.
+        assert full[1] != []
+
+
+def test_an_open_episode_is_never_cut_short():
+    series = Series([5], [5], [20.0])
+    assert evaluate_calm(limits(), Progress(Phase.FIRING, 1, 1, None, 51.0), series) is None

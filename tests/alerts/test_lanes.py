@@ -7,11 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from alerts.models import Alert, EvaluationBatch, RuleState
-from alerts.services import LANES, Sample, evaluate_lane, lane_of, queue_samples, watched_attributes
-from alerts.services.queue import SAMPLES_PER_ROW, waiting_samples
+from alerts.services import LANES, evaluate_lane, lane_of, watched_attributes
+from alerts.services.queue import SAMPLES_PER_ROW, decode_blocks, microseconds, waiting_samples
 from config.models import Revision
 from sensors.services import delete_sensor
 from tests.alerts.making import (
+    Sample,
     at,
     evaluate,
     feed,
@@ -55,7 +56,7 @@ def test_a_lane_that_nobody_filled_is_evaluated_to_nothing(network):
 
 def test_what_is_no_finite_number_is_not_queued(sensor):
     values = {"a": math.nan, "b": True, "c": "1", "d": None, "e": math.inf}
-    assert queue_samples([Sample(sensor.pk, at(0), at(0), values)], now=at(0)) == set()
+    assert store([Sample(sensor.pk, at(0), at(0), values)]) == set()
     assert EvaluationBatch.objects.count() == 0
 
 
@@ -80,6 +81,21 @@ def test_entries_of_one_message_are_evaluated_in_the_order_of_the_sensors_clock(
     store([sample(sensor, 30, 20.0), sample(sensor, 10, 51.0), sample(sensor, 20, 52.0)])
     evaluate()
     assert history() == [("resolved", 10, 10, 30, "cleared")]
+
+
+def test_samples_without_a_number_are_left_out_and_the_others_stay_together(sensor):
+    mixed = [
+        Sample(sensor.pk, at(3), at(3), {"a": 3.0, "b": "x"}),
+        Sample(sensor.pk, at(1), at(1), {"a": None, "b": True}),
+        Sample(sensor.pk, at(2), at(2), {"b": 2}),
+        Sample(sensor.pk, at(1), at(1), {"a": 1.0, "b": 1.5}),
+    ]
+    store(mixed)
+    (row,) = EvaluationBatch.objects.all()
+    assert row.sample_count == 3
+    (block,) = decode_blocks([row.samples])
+    assert block.measured == [microseconds(at(second)) for second in (1, 2, 3)]
+    assert block.columns == {"a": [1.0, None, 3.0], "b": [1.5, 2, None]}
 
 
 def test_only_attributes_of_enabled_threshold_rules_are_watched(network):
@@ -256,7 +272,7 @@ def statements(network, *, sensors, rules):
         made += [candidate for candidate in [make_sensor(network)] if lane_of(candidate.pk) == 0]
     values = {f"a{number}": 51.0 for number in range(5)}
     for second in (1, 2):
-        queue_samples([Sample(one.pk, at(second), at(second), values) for one in made], now=at(0))
+        store([Sample(one.pk, at(second), at(second), values) for one in made])
         with CaptureQueriesContext(
             connection,
         ) as captured:

@@ -146,6 +146,24 @@ class TestAnswers:
         assert self.answer(sensor, (0, True), now=NOW + timedelta(hours=1)) == []
         assert Revision.objects.get().acknowledged_at == NOW
 
+    def test_an_answer_says_how_long_after_the_brokers_confirmation_it_came(self, sensor):
+        def answer_s(*, success, after_s):
+            answers = [Answer(sensor.pk, 0, success)]
+            changes = services.record_acknowledgements(answers, now=NOW + timedelta(seconds=after_s))
+            return [change.answer_s for change in changes]
+
+        revision = make(sensor)
+        (published,) = services.mark_published([revision.pk], now=NOW)
+        assert published.answer_s is None
+        assert answer_s(success=False, after_s=1.5) == [1.5]
+        assert answer_s(success=False, after_s=2) == []
+        assert answer_s(success=True, after_s=60) == [60.0]
+
+    def test_an_answer_before_the_brokers_confirmation_took_no_time(self, sensor):
+        make(sensor)
+        answers = [Answer(sensor.pk, 0, True)]
+        assert [change.answer_s for change in services.record_acknowledgements(answers, now=NOW)] == [0.0]
+
     def test_a_failure_may_become_a_success_and_never_the_other_way_round(self, sensor):
         make(sensor)
         later = NOW + timedelta(minutes=1)

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from config.models import Revision
@@ -63,14 +64,14 @@ def test_a_batch_says_what_was_new_what_was_known_and_what_was_refused(sensor: S
 
     # The second message's value 3 has the time of the first one's value 1, and is another measurement.
     assert (result.stored, result.duplicates, result.rejected) == (2, 1, {"unknown_sensor": 1})
-    assert [row.entry.value["a"] for entries in result.new for row in entries.rows] == [2, 3]
+    assert [entry.value["a"] for new in result.new for entry in new.entries] == [2, 3]
 
 
 def test_equal_entries_of_one_batch_are_one_row_and_one_event(sensor: Sensor) -> None:
     result = ingest(measured("s-1", 1), measured("s-1", 1))
 
     assert (result.stored, result.duplicates) == (1, 1)
-    assert [len(entries.rows) for entries in result.new] == [1]
+    assert [len(new.entries) for new in result.new] == [1]
 
 
 def test_a_redelivery_moves_nothing(sensor: Sensor) -> None:
@@ -212,3 +213,19 @@ def test_the_same_rejected_bytes_are_one_row_with_a_count(sensor: Sensor) -> Non
     row = RejectedMessage.objects.get()
     assert (row.count, row.first_at, row.last_at) == (3, NOW, NOW + timedelta(hours=1))
     assert (row.sensor_id, row.reason) == (sensor.pk, "malformed_json")
+
+
+def test_a_batch_with_something_known_in_it_stores_the_rest_of_all_its_messages(sensor: Sensor) -> None:
+    ingest(measured("s-1", 1), heartbeat("s-1", 0, success=True))
+
+    result = ingest(measured("s-1", 1, 2), heartbeat("s-1", 0, success=True), heartbeat("s-1", 1, success=True))
+
+    assert (result.stored, result.duplicates) == (2, 2)
+    assert sorted(row["a"] for row in Measurement.objects.values_list("value", flat=True)) == [1, 2]
+
+
+def test_a_message_that_says_it_was_delivered_before_is_stored_if_it_is_new(sensor: Sensor) -> None:
+    again = msgspec.structs.replace(measured("s-1", 1), redelivered=True)
+
+    assert ingest(again).stored == 1
+    assert (ingest(again).stored, Measurement.objects.count()) == (0, 1)

@@ -17,9 +17,9 @@ from telemetry.payloads import parse_heartbeats, parse_log_messages, parse_measu
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Value = Mapping[str, Any]
 _ROUTES: dict[str, tuple[Any, Any]] = {
-    "measurements": (parse_measurements, storage.store_measurements),
-    "heartbeats": (parse_heartbeats, storage.store_heartbeats),
-    "log_messages": (parse_log_messages, storage.store_log_messages),
+    "measurements": (parse_measurements, storage.Table.MEASUREMENTS),
+    "heartbeats": (parse_heartbeats, storage.Table.HEARTBEATS),
+    "log_messages": (parse_log_messages, storage.Table.LOG_MESSAGES),
 }
 
 
@@ -70,7 +70,7 @@ def count(table: str, sensor: Sensor | None = None) -> int:
 
 
 def _store(sensor: Sensor, key: str, entries: list[Any], *, received_at: datetime) -> int:
-    parse, store = _ROUTES[key]
+    parse, table = _ROUTES[key]
     new = 0
     # Below the limit of a payload.
     for index in range(0, len(entries), 1_000):
@@ -78,9 +78,9 @@ def _store(sensor: Sensor, key: str, entries: list[Any], *, received_at: datetim
         parsed = parse(payload, now_s=time.time())
         assert parsed.refused == []
         received_us = round(received_at.timestamp() * 1e6)
-        rows = [storage.Row(sensor.pk, received_us, entry) for entry in parsed.entries]
+        arrival = storage.Arrival(sensor.pk, received_us, parsed.entries)
         moments = (datetime.fromtimestamp(entry.measured_us / 1e6, UTC) for entry in parsed.entries)
         partitions.ensure_months(partitions.months_of(moments))
         with transaction.atomic(), connection.cursor() as cursor:
-            new += len(store(cursor, rows))
+            new += len(storage.insert_unknown(cursor, table, [arrival]))
     return new
