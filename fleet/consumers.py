@@ -1,7 +1,8 @@
 """The WebSocket `/ws/live/`: docs/websocket.md is its surface.
 
 An ASGI application of its own rather than a subclass of Channels' consumer: that one ends with the channel
-layer's first error, while a socket here outlives an outage of Redis (`fleet.live.hub`).
+layer's first error, while a socket here outlives an outage of Redis (`fleet.live.hub`), and what many follow is
+made ready for the wire once for all of them (`fleet.live.burst`).
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import logging
 import random
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,10 +24,12 @@ from django.db import Error as DatabaseError
 from prometheus_client import Counter, Gauge
 
 from fleet.live.access import NOT_ALLOWED, NOT_LOGGED_IN, Caller, Refusal, admit, still_logged_in
+from fleet.live.burst import Burst, text_frame
 from fleet.live.hub import current_hub
-from fleet.live.outbox import Frame, Outbox
+from fleet.live.outbox import Outbox
 from fleet.live.requests import Echo, MessageError, Subscribe, Unsubscribe, parse
 from fleet.live.snapshot import Subjects, resolve, snapshot, taken_away
+from fleet.live.wire import direct_writer
 from sensors.models import User
 from sensors.wire import SLUG_PATTERN, is_identifier
 
@@ -102,6 +105,7 @@ class LiveSocket:
         self._user: User = caller.user
         self._receive = receive
         self._send = send
+        self._write_now = direct_writer(send)
         self._hub = current_hub()
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(now_s=self._loop.time())
@@ -136,15 +140,25 @@ class LiveSocket:
 
     # --- What the hub tells --------------------------------------------------------------------------
 
-    def hear(self, network: str, frames: list[Frame], by_sensor: dict[str, list[Frame]]) -> None:
-        """Put what is followed into the outbox; the cost is that of the smaller side."""
-        if network not in self._networks:
-            followed = self._sensors.get(network, set()) & by_sensor.keys()
-            frames = [frame for sensor in followed for frame in by_sensor[sensor]]
-        for frame in frames:
+    def hear(self, network: str, everything: Burst, by_sensor: Mapping[str, Burst]) -> None:
+        """Send what is followed, or put it into the outbox; the cost is that of the smaller side."""
+        if network in self._networks:
+            self._pass_on(everything)
+        else:
+            for sensor in self._sensors.get(network, set()) & by_sensor.keys():
+                self._pass_on(by_sensor[sensor])
+
+    def _pass_on(self, burst: Burst) -> None:
+        if self._write_now is not None:
+            syncs = self._outbox.pass_by(frames=len(burst.frames), size=burst.size, now_s=self._loop.time())
+            if syncs is not None:
+                self._write_now(burst.wire)
+                for text in syncs:
+                    self._write_now(text_frame(text))
+                return
+        for frame in burst.frames:
             self._outbox.push(frame)
-        if frames:
-            self._wake.set()
+        self._wake.set()
 
     def miss(self, network: str, dropped: dict[str, int] | None) -> None:
         """Note what is missing of what is followed."""
@@ -197,8 +211,7 @@ class LiveSocket:
 
     async def _write(self) -> None:
         while True:
-            for text in self._outbox.take(now_s=self._loop.time()):
-                await self._send({"type": "websocket.send", "text": text})
+            await self._put_out(self._outbox.take(now_s=self._loop.time()))
             # Sending never waits, so this is where other sockets get their turn. Not `wait_for`: up to Python 3.11
             # that forgets a cancellation that comes together with the wake-up, and the socket would never end.
             with contextlib.suppress(TimeoutError):
@@ -297,8 +310,15 @@ class LiveSocket:
         await self._reply(msgspec.json.encode({"type": "error", "code": code, "detail": detail}).decode())
 
     async def _reply(self, text: str) -> None:
-        for part in self._outbox.reply(text):
-            await self._send({"type": "websocket.send", "text": part})
+        await self._put_out(self._outbox.reply(text))
+
+    async def _put_out(self, texts: list[str]) -> None:
+        if self._write_now is not None:
+            if texts:
+                self._write_now(b"".join(map(text_frame, texts)))
+            return
+        for text in texts:
+            await self._send({"type": "websocket.send", "text": text})
 
 
 def _leaves(group: BaseExceptionGroup) -> list[BaseException]:

@@ -7,10 +7,13 @@ counted for a `gap` frame.
 """
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+
+from sensors.live import Frame
+
+__all__ = ["Frame", "Outbox"]
 
 # A page in the foreground echoes within milliseconds; on a line of 200 ms these allow 5 MB/s.
 WINDOW_FRAMES: Final = 256
@@ -26,21 +29,6 @@ RATE_BYTES_PER_S: Final = 256 * 1024
 QUEUE_FRAMES: Final = 256
 QUEUE_BYTES: Final = 1024 * 1024
 NEWEST_BYTES: Final = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of a sensor ("" for none): its kind, how many events are in it, and its JSON text."""
-
-    sensor: str
-    kind: str
-    events: int
-    text: str
-
-    @property
-    def size(self) -> int:
-        """Its length in characters, near enough to bytes for a bound."""
-        return len(self.text)
 
 
 class Outbox:
@@ -122,6 +110,19 @@ class Outbox:
                 texts.append(sync)
         return texts
 
+    def pass_by(self, *, frames: int, size: int, now_s: float) -> list[str] | None:
+        """Count so many frames of `size` characters together as sent, and return a sync that must follow, if any.
+
+        None when they have to wait, all of them or some: then they are to be pushed.
+        """
+        if self._held or self.waits() or not self._has_room(frames=frames, size=size, now_s=now_s):
+            return None
+        self._sent_frames += frames
+        self._sent_bytes += size
+        self._tokens -= size
+        sync = self._sync_text()
+        return [sync] if sync else []
+
     def reply(self, text: str) -> list[str]:
         """Return `text` and perhaps a sync behind it, counted as sent: for snapshots and errors, in `hold`."""
         self._count(text)
@@ -130,15 +131,7 @@ class Outbox:
 
     def writable(self, *, now_s: float) -> bool:
         """Return whether anything may be sent: the window is open, or the rate allows it."""
-        if self._echoes:
-            return (
-                self._sent_frames - self._echoed_frames < WINDOW_FRAMES
-                and self._sent_bytes - self._echoed_bytes < WINDOW_BYTES
-            )
-        earned = (now_s - self._tokens_at_s) * RATE_BYTES_PER_S
-        self._tokens = min(RATE_BURST_BYTES, self._tokens + max(0.0, earned))
-        self._tokens_at_s = now_s
-        return self._tokens > 0
+        return self._has_room(frames=1, size=1, now_s=now_s)
 
     def waits(self) -> bool:
         """Return whether anything is left to send."""
@@ -168,6 +161,17 @@ class Outbox:
         if not self._queue:
             return True
         return len(self._queue) < QUEUE_FRAMES and self._queue_bytes + frame.size <= QUEUE_BYTES
+
+    def _has_room(self, *, frames: int, size: int, now_s: float) -> bool:
+        if self._echoes:
+            return (
+                self._sent_frames - self._echoed_frames + frames <= WINDOW_FRAMES
+                and self._sent_bytes - self._echoed_bytes + size <= WINDOW_BYTES
+            )
+        earned = (now_s - self._tokens_at_s) * RATE_BYTES_PER_S
+        self._tokens = min(RATE_BURST_BYTES, self._tokens + max(0.0, earned))
+        self._tokens_at_s = now_s
+        return self._tokens >= size
 
     def _leave_out(self, frame: Frame) -> None:
         self._newest_bytes -= frame.size

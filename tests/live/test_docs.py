@@ -7,6 +7,7 @@ import pytest
 from fleet import consumers
 from fleet.live import access, outbox, requests, snapshot
 from sensors import live
+from sensors.live import sender
 from tests.live.web import ROOT
 
 TEXT = (ROOT / "docs" / "websocket.md").read_text()
@@ -34,3 +35,7 @@ def test_numbers_are_those_of_the_code():
     assert f"{outbox.WINDOW_FRAMES} frames or {outbox.WINDOW_BYTES // 1024**2} MiB" in TEXT
     assert f"{outbox.RATE_BYTES_PER_S // 1024} KiB/s after the first {outbox.RATE_BURST_BYTES // 1024**2} MiB" in TEXT
     assert f"at most {live.ITEMS_PER_FRAME}" in TEXT
+    assert f"within {sender.REST_STEADY_S * 1000:g} ms" in TEXT
+    assert f"up to {sender.REST_MOST_S * 1000:g} ms" in TEXT
+    assert f"Beyond {1 / sender.REST_PER_FLOODING_EVENT_S:,.0f} events/s" in TEXT
+    assert f"more than {sender.ITEMS_PER_S:,} entries a second" in TEXT

@@ -8,7 +8,7 @@ import redis
 from django.db import connection, transaction
 from websockets.exceptions import ConnectionClosed
 
-from sensors import services
+from sensors import live, services
 from tests.live.test_sender import measurement, start_sender, status
 from tests.live.web import open_socket
 
@@ -104,8 +104,8 @@ def test_who_comes_while_redis_is_dead_is_shown_the_state_and_hears_later(
     assert quiet(web), web.text()[-3000:]
 
 
-def test_a_lost_membership_at_the_channel_layer_is_noticed(own_web, own_valkey, start_sender, make_world):
-    """Everything in Redis is deleted under the service: no connection breaks, and yet it hears again."""
+def test_a_connection_that_redis_cuts_costs_a_gap_and_no_socket(own_web, own_valkey, start_sender, make_world):
+    """As it does with a listener that does not read: client-output-buffer-limit."""
     web = own_web(REDIS_URL=own_valkey.url)
     world = make_world(1)
     sender = start_sender(own_valkey.url)
@@ -114,14 +114,50 @@ def test_a_lost_membership_at_the_channel_layer_is_noticed(own_web, own_valkey, 
         sender.send(measurement(world.slug, 1, world.names[0]))
         socket.receive_kind("measurements")
         with redis.Redis.from_url(own_valkey.url) as client:
-            client.flushall()
-        sender.send(*[measurement(world.slug, i, world.names[0]) for i in range(5)])
-        # The membership is renewed within ten seconds; the next number shows the hole.
-        time.sleep(11)
-        sender.send(measurement(world.slug, 6, world.names[0]))
-        frames = socket.receive_until(lambda frame: frame["type"] == "measurements")
-    gaps = [frame["dropped"] for frame in frames if frame["type"] == "gap"]
-    assert sum(gaps) == 5
+            assert client.client_kill_filter(_type="pubsub") == 1
+        # Told without anything new being sent.
+        assert socket.receive_kind("gap", 15)["dropped"] is None
+        sender.send(measurement(world.slug, 2, world.names[0]))
+        assert socket.receive_kind("measurements")["items"][0]["value"] == {"i": 2}
+    assert quiet(web), web.text()[-3000:]
+
+
+def test_a_web_process_that_stood_still_tells_of_what_it_missed(own_web, own_valkey, start_sender, make_world):
+    web = own_web(REDIS_URL=own_valkey.url)
+    world = make_world(1)
+    sender = start_sender(own_valkey.url)
+    with redis.Redis.from_url(own_valkey.url) as client:
+        client.config_set("client-output-buffer-limit", "pubsub 1mb 0 0")
+    text = "x" * 100_000
+    large = {"network": world.slug, "sensor": world.names[0], "kind": "measurements"}
+    with open_socket(web, world.viewer, sensors=world.names) as socket:
+        socket.receive()
+        assert web.process is not None
+        web.process.send_signal(signal.SIGSTOP)
+        try:
+            # More than the system's buffers and Redis' own hold.
+            for _ in range(40):
+                sender.send(*[large | {"body": {"items": [{"value": {"text": text}}]}} for _ in range(10)])
+                time.sleep(0.05)
+        finally:
+            web.process.send_signal(signal.SIGCONT)
+        assert socket.receive_kind("gap", 20)
+        hear_again(sender, socket, world)
+    assert quiet(web), web.text()[-3000:]
+
+
+def test_a_message_that_is_not_understood_is_a_gap(own_web, own_valkey, start_sender, make_world):
+    web = own_web(REDIS_URL=own_valkey.url)
+    world = make_world(1)
+    sender = start_sender(own_valkey.url)
+    with open_socket(web, world.viewer, sensors=world.names) as socket, redis.Redis.from_url(own_valkey.url) as client:
+        socket.receive()
+        for nonsense in (b"", b"\xc1", b"\x80", b"{}"):
+            assert client.publish(live.channel_of(world.slug), nonsense) == 1
+        assert socket.receive() == {"type": "gap", "dropped": None}
+        sender.send(measurement(world.slug, 1, world.names[0]))
+        assert socket.receive_kind("measurements")["items"][0]["value"] == {"i": 1}
+    assert quiet(web), web.text()[-3000:]
 
 
 def test_while_the_database_cannot_say_a_socket_ends_in_time(own_web, make_world):

@@ -9,46 +9,56 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
-from channels_redis.core import RedisChannelLayer
+import redis.asyncio
 from django.conf import settings
 
 from sensors import live
+from sensors.live.sender import ITEMS_AT_ONCE
 from tests.live.web import ROOT
 
 AT = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class Receiver:
-    """Hears a network of the channel layer."""
+    """Hears a network's channel in Redis."""
 
     def __init__(self, network: str, redis_url: str | None = None) -> None:
-        options = settings.CHANNEL_LAYERS["default"]["CONFIG"]
-        if redis_url:
-            options = {**options, "hosts": [{"address": redis_url}]}
-        self.layer = RedisChannelLayer(**options)
-        self.layer.brpop_timeout = 2
-        self.network = network
-        self.channel = f"test.{secrets.token_hex(6)}"
+        self.channel = live.channel_of(network)
+        self.pubsub = redis.asyncio.from_url(redis_url or settings.REDIS_URL).pubsub()
 
     async def join(self) -> "Receiver":
-        await self.layer.group_add(live.network_group(self.network), self.channel)
+        await self.pubsub.subscribe(self.channel)
+        assert (await self._reply(10))["type"] == "subscribe"
         return self
 
+    async def leave(self) -> None:
+        await self.pubsub.unsubscribe(self.channel)
+        assert (await self._reply(10))["type"] == "unsubscribe"
+
     async def next(self, timeout_s: float = 10.0) -> dict[str, Any]:
-        return await asyncio.wait_for(self.layer.receive(self.channel), timeout_s)
+        reply = await self._reply(timeout_s)
+        assert reply["type"] == "message"
+        return msgspec.msgpack.decode(reply["data"])
 
     async def until(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 10.0) -> list[dict[str, Any]]:
         messages = []
         async with asyncio.timeout(timeout_s):
             while not messages or not wanted(messages[-1]):
-                messages.append(await self.layer.receive(self.channel))
+                messages.append(await self.next(timeout_s))
         return messages
+
+    async def _reply(self, timeout_s: float) -> dict[str, Any]:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                if reply := await self.pubsub.get_message(timeout=timeout_s):
+                    return reply
 
 
 @pytest.fixture
@@ -153,17 +163,104 @@ async def test_what_cannot_be_encoded_harms_nobody(network, caplog):
     assert "was not sent" in caplog.text
 
 
-async def test_the_layer_full_shows_as_a_hole(network):
+async def test_what_is_sent_while_nobody_listens_is_numbered_and_shows_as_a_hole(network):
     receiver = await Receiver(network).join()
-    capacity = receiver.layer.capacity
-    # Nobody takes them, so the layer drops what comes after the first `capacity`.
-    for _ in range(capacity + 20):
-        live.send_status(network, "s", status="up", last_seen_at=AT)
-        await asyncio.sleep(0.008)
-    first = [await receiver.next() for _ in range(capacity)]
+    live.send_status(network, "s", status="up", last_seen_at=AT)
+    first = await receiver.next()
+    await receiver.leave()
+    for i in range(20):
+        live.send_measurements(network, "s", [{"value": {"i": i}}])
+    # Whoever listens to another network hears when this one's turn is over.
+    other = await Receiver(f"{network}-other").join()
+    live.send_status(f"{network}-other", "s", status="up", last_seen_at=AT)
+    await other.next()
+    await receiver.join()
     live.send_status(network, "s", status="down", last_seen_at=AT)
     messages = await receiver.until(lambda m: any("down" in text for *_, text in m["frames"]))
-    assert messages[-1]["upto"] - messages[-1]["events"] > first[-1]["upto"]
+    assert first["upto"] == 1
+    assert messages[-1]["upto"] - messages[-1]["events"] == 21
+
+
+class Bulk:
+    """Many entries, and whether they were asked for."""
+
+    def __init__(self, network: str, entries: dict[str, list[int]]) -> None:
+        self._network = network
+        self._entries = entries
+        self.events = {network: sum(map(len, entries.values()))}
+        self.size = 20 * self.events[network]
+        self.asked = 0
+        self.encoded = 0
+
+    @classmethod
+    def items(cls, bulks: Sequence["Bulk"], networks: Collection[str]) -> Iterator[live.Items]:
+        for bulk in bulks:
+            bulk.asked += 1
+            assert bulk._network in networks
+            for sensor, numbers in bulk._entries.items():
+                size = 20 * len(numbers)
+                yield live.Items(bulk._network, sensor, "measurements", numbers, bulk._encode, size)
+
+    def _encode(self, numbers: Sequence[int]) -> list[bytes]:
+        self.encoded += len(numbers)
+        return [b'{"value":{"i":%d}}' % number for number in numbers]
+
+
+async def test_what_nobody_listens_to_is_not_encoded(network):
+    other = await Receiver(f"{network}-other").join()
+    bulk = Bulk(network, {"s": list(range(100))})
+    live.send_bulk(bulk)
+    live.send_status(f"{network}-other", "s", status="up", last_seen_at=AT)
+    await other.next()
+    assert (bulk.asked, bulk.encoded) == (0, 0)
+
+
+async def test_who_begins_to_listen_hears_the_next_event(network):
+    live.send_bulk(Bulk(network, {"s": [1]}))
+    receiver = await Receiver(network).join()
+    live.send_bulk(Bulk(network, {"s": [2]}))
+    messages = [await receiver.next()]
+    assert items(messages)[-1] == 2
+    assert messages[0]["upto"] == 2
+
+
+async def test_of_a_flood_each_sensor_keeps_its_newest_and_the_rest_is_counted(network):
+    receiver = await Receiver(network).join()
+    sensors, each = 100, 2_000
+    bulk = Bulk(network, {f"s{i}": list(range(each)) for i in range(sensors)})
+    for _ in range(3):
+        live.send_bulk(bulk)
+    messages = await receiver.until(lambda message: message["upto"] == 3 * sensors * each)
+    seen = frames(messages)
+    assert {frame["sensor"] for frame in seen} == {f"s{i}" for i in range(sensors)}
+    for frame in seen:
+        numbers = [item["value"]["i"] for item in frame["items"]]
+        assert numbers == list(range(each - len(numbers), each))
+    assert len(items(messages)) == bulk.encoded
+    assert len(items(messages)) + dropped(messages) == 3 * sensors * each
+    assert bulk.encoded <= ITEMS_AT_ONCE + sensors
+
+
+async def test_more_sensors_than_a_flood_may_have_are_dropped_by_network(network):
+    receiver = await Receiver(network).join()
+    count = 3 * ITEMS_AT_ONCE
+    live.send_bulk(Bulk(network, {f"s{i}": [i] for i in range(count)}))
+    messages = await receiver.until(lambda message: message["upto"] == count)
+    seen = items(messages)
+    # The last ones, in their order.
+    assert seen == list(range(count - len(seen), count))
+    assert 0 < len(seen) <= ITEMS_AT_ONCE
+    assert [message["dropped"] for message in messages if message["dropped"]] == [{"": count - len(seen)}]
+
+
+async def test_a_flood_drops_no_state(network):
+    receiver = await Receiver(network).join()
+    live.send_status(network, "before", status="up", last_seen_at=AT)
+    live.send_bulk(Bulk(network, {f"s{i}": [i] for i in range(3 * ITEMS_AT_ONCE)}))
+    live.send_status(network, "after", status="up", last_seen_at=AT)
+    messages = await receiver.until(lambda message: message["upto"] == 3 * ITEMS_AT_ONCE + 2)
+    kinds = [(frame["type"], frame["sensor"]) for frame in frames(messages) if frame["type"] == "status"]
+    assert kinds == [("status", "before"), ("status", "after")]
 
 
 async def test_a_forked_child_sends_too(network):

@@ -28,11 +28,20 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class WebProcess:
-    """`daphne fleet.asgi:application` against the test's database."""
+    """`daphne fleet.asgi:application`, or another application, against the test's database."""
 
-    def __init__(self, *, log: Path, ping_interval_s: int = 20, ping_timeout_s: int = 30, **environment: str) -> None:
+    def __init__(
+        self,
+        *,
+        log: Path,
+        ping_interval_s: int = 20,
+        ping_timeout_s: int = 30,
+        application: str = "fleet.asgi:application",
+        **environment: str,
+    ) -> None:
         self.port = random_free_port()
         self.log = log
+        self._application = application
         self._pings = ["--ping-interval", str(ping_interval_s), "--ping-timeout", str(ping_timeout_s)]
         self._environment = {
             **os.environ,
@@ -52,7 +61,7 @@ class WebProcess:
 
     def start(self) -> "WebProcess":
         """Start it and wait until it answers."""
-        arguments = ["-b", "127.0.0.1", "-p", str(self.port), *self._pings, "fleet.asgi:application"]
+        arguments = ["-b", "127.0.0.1", "-p", str(self.port), *self._pings, self._application]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "daphne", *arguments],
