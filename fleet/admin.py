@@ -1,4 +1,4 @@
-"""The admin page of the audit log: who changed what, when; read-only."""
+"""The admin page of the audit log: who changed what, when; read-only. Other pages of this package: fleet/adminsite/."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from fleet.adminsite.rejected import RejectedAdmin
 from sensors.admin_base import ReadOnlyAdmin
 
-__all__ = ["AuditlogLogEntryAdmin"]
+__all__ = ["AuditlogLogEntryAdmin", "RejectedAdmin"]
 
 # Imported above, so that it is registered and can be replaced by one in the site's looks.
 admin.site.unregister(LogEntry)

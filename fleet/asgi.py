@@ -6,10 +6,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 # Under ASGI every request has a thread of its own; without a pool each would open a database connection.
 os.environ.setdefault("DATABASE_POOL_SIZE", "16")
 
-from django.core.asgi import get_asgi_application
+from fleet.handler import get_application
 
 # First: what follows needs the loaded apps.
-_django = get_asgi_application()
+_django = get_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import path, re_path  # noqa: E402

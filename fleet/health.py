@@ -5,11 +5,10 @@ CACHE_S, so that a flood of probes costs no more than one. Answers name no host,
 """
 
 import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,15 +21,19 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from sensors.models import ServiceTick
+from fleet.ingest.status import oldest_sample_at, watermarks
+from fleet.mqtt.shards import shard_trouble
+from fleet.ticks import Tick, current_bridges, read_ticks
 
 # A healthy server answers within milliseconds; supervisors and load balancers wait for a few seconds.
 ASK_TIMEOUT_S: Final = 1.5
 CACHE_S: Final = 1.0
 # Ticks come every one to two seconds; a restart of a process, or a checkpoint, takes a few.
 FRESH_S: Final = 15.0
-
-_SHARD: Final = re.compile(r"bridge (\d+)/(\d+)")
+# A deadlock or a dropped connection is over after one or two tries; what lasts longer is the database's state.
+REFUSED_S: Final = 3.0
+# Drained marks come twice a second, and samples are evaluated every one to two.
+BEHIND_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """One row of ServiceTick."""
+class Reading:
+    """What the database says of the service in one go; drained: by shard, up to when the broker's queue is stored."""
 
-    name: str
-    at: datetime
-    detail: dict[str, Any] = field(default_factory=dict)
+    takes_writes: bool
+    ticks: list[Tick]
+    drained: Mapping[str, datetime]
+    oldest_sample_at: datetime | None
 
 
 @require_safe
@@ -76,49 +80,84 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse(body, status=200 if ready else 503)
 
 
-def judge(ticks: Iterable[Tick] | None, *, now: datetime) -> dict[str, Part]:
+def judge(
+    ticks: Iterable[Tick] | None,
+    *,
+    now: datetime,
+    drained: Mapping[str, datetime] | None = None,
+    oldest_sample_at: datetime | None = None,
+) -> dict[str, Part]:
     """Return broker, bridge, worker and beat as their ticks show them; `ticks` is None without a database. Pure.
 
     The broker is judged by what the bridge last said of it, however long ago: a bridge that ended says nothing
     against the broker. With several shards the worst one counts; shards of an earlier number of them do not.
+    What is behind but at work is fit, and `detail` says how far behind.
     """
     if ticks is None:
         unknown = Part(False, detail="not known without the database")
         return dict.fromkeys(("broker", "bridge", "worker", "beat"), unknown)
+    ticks = list(ticks)
     rows = {tick.name: tick for tick in ticks}
-    shards = _current_shards(rows.values())
-    if not shards:
-        never = Part(False, detail="no bridge has ticked yet")
-        return {"broker": never, "bridge": never, **_by_tick(rows, now=now)}
-    missing = int(shards[0].name.rpartition("/")[2]) - len(shards)
-    oldest = min(shards, key=lambda tick: tick.at)
-    bridge = _fresh(oldest, now=now)
+    bridges = current_bridges(ticks)
+    worker = _fresh(rows.get("worker"), now=now)
+    if worker.fit and oldest_sample_at is not None:
+        wait_s = (now - oldest_sample_at).total_seconds()
+        if wait_s > BEHIND_S:
+            worker = replace(worker, detail=f"samples have waited for the rules for {wait_s:.0f} s")
+    trouble = shard_trouble(((tick.name, tick.at, tick.detail) for tick in ticks), now=now)
+    return {
+        "broker": _broker(bridges),
+        "bridge": _bridge(bridges, trouble, now=now, drained=drained or {}),
+        "worker": worker,
+        "beat": _fresh(rows.get("beat"), now=now),
+    }
+
+
+def _broker(bridges: list[Tick]) -> Part:
+    if not bridges:
+        return Part(False, detail="no bridge has ticked yet")
+    if not all(tick.detail.get("connected") for tick in bridges):
+        return Part(False, detail="the bridge is not connected to it")
+    # Each shard hears the same count of the same broker.
+    dropped = max(tick.number("broker_dropped") or 0 for tick in bridges)
+    return Part(True, detail=f"has dropped {dropped:.0f} messages since it started" if dropped else "")
+
+
+def _bridge(bridges: list[Tick], trouble: str, *, now: datetime, drained: Mapping[str, datetime]) -> Part:
+    if not bridges:
+        return Part(False, detail=trouble or "no bridge has ticked yet")
+    part = _fresh(min(bridges, key=lambda tick: tick.at), now=now)
+    missing = bridges[0].shard_count - len(bridges)
     if missing:
-        bridge = Part(False, age_s=bridge.age_s, detail=f"{missing} shards have not ticked yet")
-    connected = all(tick.detail.get("connected") for tick in shards)
-    broker = Part(connected, detail="" if connected else "the bridge is not connected to it")
-    return {"broker": broker, "bridge": bridge, **_by_tick(rows, now=now)}
+        return replace(part, fit=False, detail=trouble or f"{missing} shards have not ticked yet")
+    if not part.fit:
+        return replace(part, detail=trouble or part.detail)
+    if any(_is_refused(tick) for tick in bridges):
+        return replace(part, fit=False, detail="the database refuses what it is to store")
+    behind = [now - drained[tick.shard] for tick in bridges if tick.shard in drained]
+    behind_s = max(behind).total_seconds() if behind else 0.0
+    if behind_s > BEHIND_S and not trouble:
+        return replace(part, detail=f"is {behind_s:.0f} s behind the broker")
+    return replace(part, detail=trouble)
 
 
-def _by_tick(rows: dict[str, Tick], *, now: datetime) -> dict[str, Part]:
-    return {name: _fresh(rows.get(name), now=now) for name in ("worker", "beat")}
+def _is_refused(tick: Tick) -> bool:
+    since = tick.number("failing_since")
+    return since is not None and tick.at.timestamp() - since >= REFUSED_S
 
 
 def _fresh(tick: Tick | None, *, now: datetime) -> Part:
     if tick is None:
         return Part(False, detail="has not ticked yet")
-    age_s = max(0.0, (now - tick.at).total_seconds())
+    age_s = tick.age_s(now)
     fit = age_s <= FRESH_S
     return Part(fit, age_s=age_s, detail="" if fit else f"last ticked more than {FRESH_S:g} s ago")
 
 
-def _current_shards(ticks: Iterable[Tick]) -> list[Tick]:
-    """Return the ticks of the set of shards that ticked last."""
-    found = [(match[2], tick) for tick in ticks if (match := _SHARD.fullmatch(tick.name))]
-    if not found:
-        return []
-    number, _ = max(found, key=lambda pair: pair[1].at)
-    return [tick for of, tick in found if of == number]
+def _database(reading: Reading | None) -> Part:
+    if reading is None:
+        return Part(False, detail="does not answer")
+    return Part(reading.takes_writes, detail="" if reading.takes_writes else "is read-only")
 
 
 class _Asker:
@@ -127,7 +166,7 @@ class _Asker:
     def __init__(self) -> None:
         # A hung database holds its thread; the next question then finds it busy and does not wait.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health")
-        self._busy: Future[list[Tick]] | None = None
+        self._busy: Future[Reading] | None = None
         self._asking: asyncio.Task[dict[str, Part]] | None = None
         self._answered_at = float("-inf")
         self._answer: dict[str, Part] = {}
@@ -142,16 +181,20 @@ class _Asker:
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> dict[str, Part]:
-        ticks, redis_part = await asyncio.gather(self._ticks(), _ask_bounded(_write_to_redis))
-        database = Part(ticks is not None, detail="" if ticks is not None else "does not answer")
-        parts = {"database": database, "redis": redis_part, **judge(ticks, now=datetime.now(UTC))}
+        reading, redis_part = await asyncio.gather(self._read(), _ask_bounded(_write_to_redis))
+        now = datetime.now(UTC)
+        if reading is None:
+            judged = judge(None, now=now)
+        else:
+            judged = judge(reading.ticks, now=now, drained=reading.drained, oldest_sample_at=reading.oldest_sample_at)
+        parts = {"database": _database(reading), "redis": redis_part, **judged}
         self._answer, self._answered_at = parts, time.monotonic()
         return parts
 
-    async def _ticks(self) -> list[Tick] | None:
-        """Return the ticks; None if the database does not answer in time or still owes the last answer."""
+    async def _read(self) -> Reading | None:
+        """Return what the database says; None if it does not answer in time or still owes the last answer."""
         if self._busy is None or self._busy.done():
-            self._busy = self._thread.submit(_read_ticks)
+            self._busy = self._thread.submit(_read)
             try:
                 return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._busy)), ASK_TIMEOUT_S)
             except (TimeoutError, DatabaseError, OSError):
@@ -159,9 +202,14 @@ class _Asker:
         return None
 
 
-def _read_ticks() -> list[Tick]:
+def _read() -> Reading:
     try:
-        return [Tick(*row) for row in ServiceTick.objects.values_list("name", "at", "detail")]
+        with connection.cursor() as cursor:
+            # Of the transaction that has just begun: on for a standby, and where the default is read-only. That a
+            # disk is full is seen by the bridge, whose tick says that it is refused, or by ticks that grow old.
+            cursor.execute("SELECT current_setting('transaction_read_only')")
+            takes_writes = cursor.fetchone()[0] == "off"
+        return Reading(takes_writes, read_ticks(), watermarks(), oldest_sample_at())
     finally:
         # Back to the pool; a connection that was kept would hide that no new one can be had.
         connection.close()

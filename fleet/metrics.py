@@ -1,27 +1,33 @@
-"""`/metrics` for Prometheus: what the database says of the fleet, and what this process says of itself."""
+"""`/metrics` for Prometheus: what the database says of the fleet, and what this process says of itself.
+
+The bridges speak no HTTP: what they count comes with their ticks, so that any web process can answer for all of them.
+Every metric has its row in docs/metrics.md.
+"""
 
 import hmac
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from alerts.models import Alert, EvaluationBatch
-from config.models import Revision
+from alerts.models import Alert
+from fleet.bridge_metrics import bridge_metrics, gauge
+from fleet.ingest.status import retained_to_clear, revisions_to_publish, waiting_marks, waiting_samples, watermarks
+from fleet.ticks import current_bridges, read_ticks
 from sensors import queries
 from sensors.errors import Invalid
-from sensors.models import Sensor, SensorTombstone, ServiceTick, Watermark
+from sensors.models import Sensor
 from telemetry.models import RejectedMessage
 from telemetry.queries.limits import time_limit
 
@@ -29,6 +35,8 @@ from telemetry.queries.limits import time_limit
 CACHE_S: Final = 5.0
 # Below Prometheus' own default of 10 s.
 COUNT_TIMEOUT_S: Final = 4.0
+# Besides the bridges.
+PARTS: Final = ("worker", "beat")
 
 
 @require_safe
@@ -58,9 +66,9 @@ class FleetCollector(Collector):
 
     def __init__(self) -> None:
         self._counted_at = float("-inf")
-        self._counted: list[GaugeMetricFamily] = []
+        self._counted: list[Metric] = []
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Yield the metrics; without a database only that it is away."""
         if time.monotonic() - self._counted_at > CACHE_S:
             try:
@@ -68,98 +76,65 @@ class FleetCollector(Collector):
                     self._counted = list(fleet_metrics(now=datetime.now(UTC)))
                 self._counted_at = time.monotonic()
             except (DatabaseError, Invalid):
-                yield _gauge("fleet_database_up", "Whether the database answers in time.", value=0)
+                yield gauge("fleet_database_up", "Whether the database answers in time.", value=0)
                 return
-        yield _gauge("fleet_database_up", "Whether the database answers in time.", value=1)
+        yield gauge("fleet_database_up", "Whether the database answers in time.", value=1)
         yield from self._counted
 
 
-def fleet_metrics(*, now: datetime) -> Iterator[GaugeMetricFamily]:
-    """Yield what the database knows at `now`."""
+def fleet_metrics(*, now: datetime) -> Iterator[Metric]:
+    """Yield what the database knows at `now`: its own counts, then what each bridge last said of its work."""
     by_status = queries.status_counts(Sensor.objects.all(), at=queries.judged_at(now))
-    yield _gauge("fleet_sensors", "Sensors by status.", ["status"], {(name,): n for name, n in by_status.items()})
+    yield gauge("fleet_sensors", "Sensors by status.", ["status"], {(name,): n for name, n in by_status.items()})
 
     open_alerts = Alert.objects.filter(resolved_at__isnull=True).order_by().values_list("state", "severity")
-    counted = {(state, severity): n for state, severity, n in open_alerts.annotate(n=Count("pk"))}
-    yield _gauge("fleet_open_alerts", "Alerts that are not resolved.", ["state", "severity"], counted)
+    counted: dict[tuple[str, ...], float] = {
+        (state, severity): n for state, severity, n in open_alerts.annotate(n=Count("pk"))
+    }
+    yield gauge("fleet_open_alerts", "Alerts that are not resolved.", ["state", "severity"], counted)
 
     rejected = RejectedMessage.objects.order_by().values_list("reason").annotate(n=Sum("count"))
-    yield _gauge(
+    yield gauge(
         "fleet_rejected_messages",
-        "Messages and entries that were refused and are kept, by reason.",
+        "Refused messages and entries that the rejected messages in the database stand for.",
         ["reason"],
         {(reason,): n for reason, n in rejected},
     )
 
-    ticks = {tick.name: tick for tick in ServiceTick.objects.all()}
-    yield _gauge(
+    ticks = read_ticks()
+    parts = [tick for tick in ticks if tick.name in PARTS] + current_bridges(ticks)
+    yield gauge(
         "fleet_tick_age_seconds",
         "Time since a part of the service showed that it works.",
         ["part"],
-        {(name,): _age_s(tick.at, now) for name, tick in ticks.items()},
+        {(tick.name,): tick.age_s(now) for tick in parts},
     )
-    bridges = {name.removeprefix("bridge "): tick for name, tick in ticks.items() if name.startswith("bridge ")}
-    for key, name, text in _BRIDGE_DETAILS:
-        values = {
-            (shard,): float(tick.detail[key]) for shard, tick in bridges.items() if _is_number(tick.detail.get(key))
-        }
-        yield _gauge(name, text, ["shard"], values)
-    marks = Watermark.objects.filter(drained_until__isnull=False).values_list("shard", "drained_until")
-    yield _gauge(
+    yield gauge(
         "fleet_watermark_age_seconds",
         "How far behind the broker a shard's bridge is; sensors are judged up to there.",
         ["shard"],
-        {(shard,): _age_s(at, now) for shard, at in marks if at is not None},
+        {(shard,): _age_s(at, now) for shard, at in watermarks().items()},
     )
 
-    waiting = EvaluationBatch.objects.aggregate(number=Sum("sample_count"), oldest=Min("created_at"))
-    yield _gauge("fleet_evaluation_samples", "Samples that wait for the rules.", value=waiting["number"] or 0)
-    yield _gauge(
-        "fleet_evaluation_wait_seconds",
-        "For how long the oldest of them has waited.",
-        value=_age_s(waiting["oldest"], now) if waiting["oldest"] else 0,
+    samples = waiting_samples()
+    yield gauge("fleet_evaluation_samples", "Samples that wait for the rules.", value=samples.number)
+    yield gauge(
+        "fleet_evaluation_wait_seconds", "How long the oldest of them has waited.", value=_age_s(samples.oldest_at, now)
     )
-    outbox = Revision.objects.filter(published_at__isnull=True, superseded_at__isnull=True)
-    yield _gauge("fleet_revisions_to_publish", "Revisions that the broker has not confirmed.", value=outbox.count())
-    tombstones = SensorTombstone.objects.filter(cleared_at__isnull=True)
-    yield _gauge(
-        "fleet_retained_to_clear", "Deleted sensors that the broker still remembers.", value=tombstones.count()
+    marks = waiting_marks()
+    yield gauge("fleet_rollup_marks", "Hours of sensors that wait to be rolled up again.", value=marks.number)
+    yield gauge(
+        "fleet_rollup_wait_seconds", "How long the oldest of them has waited.", value=_age_s(marks.oldest_at, now)
     )
+    yield gauge(
+        "fleet_revisions_to_publish", "Revisions that the broker has not confirmed.", value=revisions_to_publish()
+    )
+    yield gauge("fleet_retained_to_clear", "Deleted sensors that the broker remembers.", value=retained_to_clear())
+    yield from bridge_metrics(current_bridges(ticks))
 
 
-# Key of the bridge's tick, metric, help.
-_BRIDGE_DETAILS: Final = (
-    ("connected", "fleet_bridge_connected", "Whether the bridge is connected to the broker."),
-    ("queue", "fleet_bridge_queue_messages", "Messages that wait in the bridge for its writer."),
-    ("stored", "fleet_bridge_stored_entries", "Entries stored since the bridge started."),
-    ("broker_dropped", "fleet_broker_dropped_messages", "Messages that the broker says it dropped: a loss."),
-    ("callback_failures", "fleet_bridge_callback_failures", "Failures in the bridge's receiver since it started."),
-    ("lost_hints", "fleet_bridge_lost_hints", "Hints to the worker that were dropped; costs a delay only."),
-)
-
-
-def _gauge(
-    name: str,
-    text: str,
-    labels: list[str] | None = None,
-    values: Mapping[Any, float] | None = None,
-    *,
-    value: float | None = None,
-) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(name, text, labels=labels or [])
-    if value is not None:
-        gauge.add_metric([], value)
-    for label_values, number in (values or {}).items():
-        gauge.add_metric(label_values, number)
-    return gauge
-
-
-def _age_s(at: datetime, now: datetime) -> float:
-    return max(0.0, (now - at) / timedelta(seconds=1))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (bool, int, float))
+def _age_s(at: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - at) / timedelta(seconds=1)) if at else 0.0
 
 
 class _Everything(Collector):

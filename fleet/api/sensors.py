@@ -1,8 +1,11 @@
 """Sensors over HTTP: their own fields composed with the state of their configuration."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from django.db.models import QuerySet
+import django_filters
+from django.db.models import Case, DateTimeField, IntegerField, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status
@@ -51,6 +54,57 @@ class FleetSensorSerializer(SensorSerializer):
             "state": row.configuration_state,
         }
 
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Return what the fields declare, by hand: asking each of them takes half of the time of a page."""
+        state, gateway = instance.state, instance.gateway
+        return {
+            "identifier": instance.identifier,
+            "network": instance.network.slug,
+            "gateway": None if gateway is None else gateway.identifier,
+            "name": instance.name,
+            "labels": instance.labels,
+            "period_s": instance.period_s,
+            "grace_s": instance.grace_s,
+            "status": instance.status,
+            "last_seen_at": state.last_seen_at,
+            "latest": self.get_latest(instance),
+            "created_at": instance.created_at,
+            "updated_at": instance.updated_at,
+            "configuration": self.get_configuration(instance),
+        }
+
+
+# What a list of sensors can be ordered by: what its pages go by, the identifier last so that no two are equal.
+# Never null: sensors that were never heard are older than all others, and a status is worse than those before it.
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_ORDERS: Final[dict[str, tuple[str, ...]]] = {
+    "identifier": ("identifier",),
+    "name": ("name", "identifier"),
+    "last_seen_at": ("heard_at", "identifier"),
+    "status": ("status_rank", "identifier"),
+}
+ORDERINGS: Final = [*_ORDERS, *(f"-{name}" for name in _ORDERS)]
+
+
+class OrderedSensorFilters(SensorFilters):
+    """The filters of sensors, and `ordering`."""
+
+    ordering = django_filters.ChoiceFilter(
+        choices=[(name, name) for name in ORDERINGS],
+        method="order",
+        label="`identifier` (the default), `name`, `last_seen_at` (never: first) or `status` (new, up, late, down); "
+        "with a minus sign the other way round.",
+    )
+
+    def order(self, rows: QuerySet, _name: str, ordering: str) -> QuerySet:
+        """Return the rows with what their order goes by; pages put them into it."""
+        if ordering.endswith("last_seen_at"):
+            return rows.annotate(heard_at=Coalesce("state__last_seen_at", Value(_NEVER, output_field=DateTimeField())))
+        if ordering.endswith("status"):
+            ranks = [When(status=name, then=Value(rank)) for rank, name in enumerate(queries.STATUSES)]
+            return rows.annotate(status_rank=Case(*ranks, output_field=IntegerField()))
+        return rows
+
 
 _EXAMPLE = OpenApiExample(
     "A sensor in the boiler room",
@@ -71,10 +125,16 @@ class SensorViewSet(FleetViewSet):
 
     queryset = Sensor.objects.all()
     serializer_class = FleetSensorSerializer
-    filterset_class = SensorFilters
+    filterset_class = OrderedSensorFilters
     lookup_field = "identifier"
     lookup_value_regex = IDENTIFIER_PATTERN
-    page_order = ("identifier",)
+
+    @property
+    def page_order(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return what the pages go by; a value of `ordering` that is none was refused before."""
+        ordering = self.request.query_params.get("ordering") or "identifier"
+        order = _ORDERS[ordering.removeprefix("-")]
+        return tuple(f"-{name}" for name in order) if ordering.startswith("-") else order
 
     def get_queryset(self) -> QuerySet[Sensor]:
         """Return the visible sensors with all that is shown of them, in one query."""

@@ -12,6 +12,7 @@ urlpatterns = [
     path("alerts/<int:pk>/", views.alert, name="alert"),
     path("rules/", views.rules, name="rules"),
     path("networks/", views.networks, name="networks"),
+    path("ingest/", views.ingest, name="ingest"),
     path("login/", auth.LoginView.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     # Own templates: the admin's pages take the ones under registration/.

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -71,6 +72,14 @@ def rules(request: HttpRequest) -> HttpResponse:
 def networks(request: HttpRequest) -> HttpResponse:
     """Answer with the list of networks."""
     return _page(request, "networks")
+
+
+@page
+def ingest(request: HttpRequest) -> HttpResponse:
+    """Answer staff with how ingest is: it counts every network, so it is not for members of some; 403 for them."""
+    if not request.user.is_staff:  # type: ignore[union-attr]
+        raise PermissionDenied
+    return _page(request, "ingest")
 
 
 def _page(request: HttpRequest, name: str, *, section: str = "", **context: Any) -> HttpResponse:

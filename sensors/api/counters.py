@@ -32,8 +32,8 @@ class Counters:
         self._paused_until = 0.0
         self._lock = threading.Lock()
 
-    def count(self, key: str, *, window_s: int) -> int | None:
-        """Return how many events `key` has had, this one included, within the last `window_s` at most.
+    def count(self, key: str, *, window_s: int, by: int = 1) -> int | None:
+        """Return how many events `key` has had, these `by` included, within the last `window_s` at most.
 
         None if Redis did not answer: within a timeout the first time, at once for the next seconds.
         One round trip.
@@ -42,7 +42,7 @@ class Counters:
             return None
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.incr(key)
+                pipeline.incrby(key, by)
                 pipeline.expire(key, window_s)
                 number = int(pipeline.execute()[0])
         except RedisError:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.core.exceptions import FieldDoesNotExist
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db.models import Field, Model, Q
+from django.db.models import Field, Model, Q, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -24,8 +24,8 @@ class Pages(BasePagination):
     """Keyset pages: as fast on the last page as on the first, and no row twice while others are inserted.
 
     A view names its order as `page_order`, for example `("identifier",)` or `("-measured_at", "-digest")`: fields
-    of the model (relations with `__`) that together are unique, never null, and all in the same direction, so
-    that one index serves them. Without it the queryset's own order by primary key is used, newest first.
+    of the model (relations with `__`) or annotations. Together they are unique, never null, and all in the same
+    direction, so that one index serves them. Without it the order is by primary key, newest first.
     """
 
     limit_param: Final = "limit"
@@ -37,7 +37,7 @@ class Pages(BasePagination):
         self.request = request
         self.order: tuple[str, ...] = tuple(getattr(view, "page_order", self.default_order))
         self.limit = read_limit(request, self.limit_param)
-        backwards, position = self._read_cursor(request, queryset.model)
+        backwards, position = self._read_cursor(request, queryset)
 
         descending = self.order[0].startswith("-")
         rows = queryset.order_by(*(_turned(self.order) if backwards else self.order))
@@ -45,7 +45,7 @@ class Pages(BasePagination):
             names = [name.removeprefix("-") for name in self.order]
             rows = rows.filter(_beyond(names, position, "lt" if descending != backwards else "gt"))
         # One more than asked for tells whether there is another page.
-        page = list(rows[: self.limit + 1])
+        page = self.read(rows[: self.limit + 1])
         more = len(page) > self.limit
         page = page[: self.limit]
         if backwards:
@@ -54,6 +54,14 @@ class Pages(BasePagination):
         self.has_previous = position is not None if not backwards else more
         self.page = page
         return page
+
+    def read(self, rows: QuerySet[Any, Any]) -> list[Any]:
+        """Return the rows of the page and, if there is one, the row after it."""
+        return list(rows)
+
+    def value_at(self, row: Any, path: str) -> Any:
+        """Return what a row has in a field of the order."""
+        return _value_at(row, path)
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return `data` between the links to its neighbours."""
@@ -100,19 +108,19 @@ class Pages(BasePagination):
         ]
 
     def _link(self, row: Any, *, backwards: bool) -> str:
-        position = [_value_at(row, name.removeprefix("-")) for name in self.order]
+        position = [self.value_at(row, name.removeprefix("-")) for name in self.order]
         text = json.dumps([int(backwards), *position], default=_as_text, separators=(",", ":"))
         cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
         return replace_query_param(self.request.build_absolute_uri(), self.cursor_param, cursor)
 
-    def _read_cursor(self, request: Request, model: type[Model]) -> tuple[bool, list[Any] | None]:
+    def _read_cursor(self, request: Request, rows: QuerySet[Any, Any]) -> tuple[bool, list[Any] | None]:
         cursor = request.query_params.get(self.cursor_param)
         if not cursor:
             return False, None
         try:
             text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             backwards, *position = json.loads(text)
-            fields = [_field_at(model, name.removeprefix("-")) for name in self.order]
+            fields = [_field_at(rows, name.removeprefix("-")) for name in self.order]
             values = [_value_of(field, item) for field, item in zip(fields, position, strict=True)]
         except (binascii.Error, ValueError, TypeError, RecursionError, ModelValidationError) as error:
             message = "No such page. Take the address from `next` or `previous`, with the same filters."
@@ -144,7 +152,12 @@ def _beyond(names: Sequence[str], position: Sequence[Any], than: str) -> Q:
     return Q(**{f"{first}__{than}e": value}) & (Q(**{f"{first}__{than}": value}) | Q(**{first: value}) & rest)
 
 
-def _field_at(model: type[Model], path: str) -> Field:
+def _field_at(rows: QuerySet[Any, Any], path: str) -> Field:
+    """Return the field, or that of the annotation, that `path` leads to."""
+    annotation = rows.query.annotations.get(path)
+    if annotation is not None:
+        return annotation.output_field
+    model: type[Model] = rows.model
     *relations, last = path.split("__")
     for name in relations:
         related = model._meta.get_field(name).related_model

@@ -60,8 +60,13 @@ def visible_or_404(queryset: QuerySet, what: str, **lookup: Any) -> Any:
 
 
 def visible_sensor(request: Request, identifier: str, *, role: Role = Role.VIEWER) -> Sensor:
-    """Return the sensor, with its network, for a nested route: 404 if invisible, 403 if `role` is not reached."""
-    sensors = queries.visible_sensors(request.user).select_related("network")
+    """Return the sensor for a nested route: 404 if invisible, 403 if `role` is not reached.
+
+    With its network where more than reading is asked; who only reads has no use for it.
+    """
+    sensors = queries.visible_sensors(request.user)
+    if role is not Role.VIEWER:
+        sensors = sensors.select_related("network")
     sensor: Sensor = visible_or_404(sensors, "sensor", identifier=identifier)
     if role is not Role.VIEWER:
         require_role(request, sensor.network, role)

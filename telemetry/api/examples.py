@@ -82,6 +82,8 @@ REJECTED: Final = _answer(
         "count": 3,
         "first_at": "2026-03-01T11:58:00Z",
         "last_at": "2026-03-01T12:00:00Z",
+        "whole": True,
+        "kept": True,
         "payload_bytes": 9,
         "payload": "temp=21.5",
     },

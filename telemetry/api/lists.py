@@ -1,10 +1,12 @@
 """Lists of what sensors reported, page by page, newest first."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.db.models import BinaryField, QuerySet
 from django.db.models.functions import Substr
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -12,6 +14,8 @@ from rest_framework.views import APIView
 
 from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, visible_or_404, visible_sensor
+from sensors.api.renderers import FastJSONRenderer
+from sensors.api.rows import Columns, RawJSON, RowPages
 from sensors.wire import Reason
 from telemetry import queries
 from telemetry.api import examples, serializers
@@ -19,7 +23,6 @@ from telemetry.api.parameters import (
     NETWORK,
     PAGE_NAMES,
     RANGE,
-    RANGE_NAMES,
     SENSOR,
     SEVERITY,
     read_choice,
@@ -33,184 +36,202 @@ REASON = OpenApiParameter("reason", str, enum=[reason.value for reason in Reason
 
 
 class ListView(APIView):
-    """A list: `page_order` is the order of its pages, `row` renders one of its rows."""
+    """A list; subclasses say which rows it has, in which order and with which columns.
+
+    `row` documents one of its rows, `columns` fills it. `parameters` are the only ones that it takes, besides those of
+    pages. `is_limited`: the question may be a long one, and the database is given a limit (`queries.time_limit`).
+    """
 
     permission_classes = [NetworkPermission]
     pagination_class = Pages
+    renderer_classes = [FastJSONRenderer]
     page_order: tuple[str, ...] = ("-measured_at", "-digest")
     row: ClassVar[type[BaseSerializer]]
+    columns: ClassVar[Columns]
+    parameters: ClassVar[Sequence[OpenApiParameter]] = RANGE
+    is_limited: ClassVar[bool] = False
+
+    def get(self, request: Request, **where: str) -> Response:
+        """Return a page; rows that arrive meanwhile change none of the pages after it."""
+        refuse_unknown(request, *(parameter.name for parameter in self.parameters), *PAGE_NAMES)
+        with queries.time_limit() if self.is_limited else nullcontext():
+            return self.answer(request, self.rows(request, **where))
+
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return all rows that the request asks for; `where` is what its path names."""
+        raise NotImplementedError
 
     def answer(self, request: Request, rows: QuerySet[Any, Any]) -> Response:
         """Return the page of `rows` that the request asks for."""
-        pages = Pages()
-        page = pages.paginate_queryset(rows, request, self)
-        return pages.get_paginated_response(self.row(page, many=True).data)
+        pages = RowPages(self.columns)
+        pages.paginate_queryset(rows, request, self)
+        return pages.get_paginated_response(pages.results())
 
 
+AnyList = TypeVar("AnyList", bound=ListView)
+
+
+def documented(
+    summary: str, *, operation_id: str, examples: list[OpenApiExample], description: str | None = None
+) -> Callable[[type[AnyList]], type[AnyList]]:
+    """Return what describes a list in the OpenAPI document."""
+
+    def describe(view: type[AnyList]) -> type[AnyList]:
+        get = extend_schema(
+            summary=summary,
+            description=description,
+            operation_id=operation_id,
+            parameters=list(view.parameters),
+            responses=view.row(many=True),
+            examples=examples,
+            filters=True,
+        )
+        return extend_schema_view(get=get)(view)
+
+    return describe
+
+
+_ENTRY: Final = {"measured_at": "measured_at", "received_at": "received_at", "revision": "revision"}
+_LOG: Final = {**_ENTRY, "severity": "severity", "subject": "subject", "details": "details"}
+_GROUP: Final = {name: name for name in ("severity", "subject", "count", "first", "last")}
+
+
+@documented("Measurements of a sensor, newest first", operation_id="measurements_list", examples=examples.MEASUREMENTS)
 class MeasurementsView(ListView):
     """A sensor's measurements."""
 
     row = serializers.MeasurementSerializer
+    columns = {**_ENTRY, "value": RawJSON("value")}
 
-    @extend_schema(
-        summary="Measurements of a sensor, newest first",
-        operation_id="measurements_list",
-        parameters=RANGE,
-        responses=serializers.MeasurementSerializer(many=True),
-        examples=examples.MEASUREMENTS,
-        filters=True,
-    )
-    def get(self, request: Request, identifier: str) -> Response:
-        """Return a page; rows that arrive meanwhile change none of the pages after it."""
-        refuse_unknown(request, *RANGE_NAMES, *PAGE_NAMES)
-        sensor = visible_sensor(request, identifier)
-        return self.answer(request, queries.measurements_of(sensor, **read_range(request).bounds()))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return those in the range."""
+        return queries.measurements_of(visible_sensor(request, where["identifier"]), **read_range(request).bounds())
 
 
+@documented("Heartbeats of a sensor, newest first", operation_id="heartbeats_list", examples=examples.HEARTBEATS)
 class HeartbeatsView(ListView):
     """A sensor's heartbeats."""
 
     row = serializers.HeartbeatSerializer
+    columns = {**_ENTRY, "success": "success"}
 
-    @extend_schema(
-        summary="Heartbeats of a sensor, newest first",
-        operation_id="heartbeats_list",
-        parameters=RANGE,
-        responses=serializers.HeartbeatSerializer(many=True),
-        examples=examples.HEARTBEATS,
-        filters=True,
-    )
-    def get(self, request: Request, identifier: str) -> Response:
-        """Return a page."""
-        refuse_unknown(request, *RANGE_NAMES, *PAGE_NAMES)
-        sensor = visible_sensor(request, identifier)
-        return self.answer(request, queries.heartbeats_of(sensor, **read_range(request).bounds()))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return those in the range."""
+        return queries.heartbeats_of(visible_sensor(request, where["identifier"]), **read_range(request).bounds())
 
 
+@documented(
+    "Log messages of a sensor, newest first", operation_id="sensor_log_messages_list", examples=examples.LOG_MESSAGES
+)
 class SensorLogMessagesView(ListView):
     """A sensor's log messages."""
 
-    row = serializers.LogMessageSerializer
+    row: ClassVar[type[BaseSerializer]] = serializers.LogMessageSerializer
+    columns = _LOG
+    parameters = [SEVERITY, *RANGE]
+    is_limited = True
 
-    @extend_schema(
-        summary="Log messages of a sensor, newest first",
-        operation_id="sensor_log_messages_list",
-        parameters=[SEVERITY, *RANGE],
-        responses=serializers.LogMessageSerializer(many=True),
-        examples=examples.LOG_MESSAGES,
-        filters=True,
-    )
-    def get(self, request: Request, identifier: str) -> Response:
-        """Return a page."""
-        refuse_unknown(request, "severity", *RANGE_NAMES, *PAGE_NAMES)
-        sensor = visible_sensor(request, identifier)
-        severities, bounds = read_severities(request), read_range(request).bounds()
-        with queries.time_limit():
-            return self.answer(request, queries.log_messages_of(sensor, severities=severities, **bounds))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return those in the range."""
+        return queries.log_messages_of(
+            visible_sensor(request, where["identifier"]),
+            severities=read_severities(request),
+            **read_range(request).bounds(),
+        )
 
 
-class SensorLogSummaryView(ListView):
+@documented(
+    "Log messages of a sensor, counted by severity and subject",
+    operation_id="sensor_log_messages_summary",
+    examples=examples.LOG_SUMMARY,
+)
+class SensorLogSummaryView(SensorLogMessagesView):
     """What a sensor logs, by severity and subject."""
 
     row = serializers.LogGroupSerializer
+    columns = _GROUP
     page_order = ("severity", "subject")
 
-    @extend_schema(
-        summary="Log messages of a sensor, counted by severity and subject",
-        operation_id="sensor_log_messages_summary",
-        parameters=[SEVERITY, *RANGE],
-        responses=serializers.LogGroupSerializer(many=True),
-        examples=examples.LOG_SUMMARY,
-        filters=True,
-    )
-    def get(self, request: Request, identifier: str) -> Response:
-        """Return a page of groups."""
-        refuse_unknown(request, "severity", *RANGE_NAMES, *PAGE_NAMES)
-        sensor = visible_sensor(request, identifier)
-        severities, bounds = read_severities(request), read_range(request).bounds()
-        with queries.time_limit():
-            logs = queries.log_messages_of(sensor, severities=severities, **bounds)
-            return self.answer(request, queries.log_summary(logs))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return the groups of the range."""
+        return queries.log_summary(super().rows(request, **where))
 
 
+@documented(
+    "Log messages of all sensors, newest first", operation_id="log_messages_list", examples=examples.LOG_MESSAGES_OF_ALL
+)
 class LogMessagesView(ListView):
     """The log messages of all visible sensors."""
 
     row = serializers.SensorLogMessageSerializer
+    columns = {**_LOG, "sensor": "sensor"}
     page_order = ("-measured_at", "-sensor_id", "-digest")
+    parameters = [NETWORK, SENSOR, SEVERITY, *RANGE]
+    is_limited = True
 
-    @extend_schema(
-        summary="Log messages of all sensors, newest first",
-        operation_id="log_messages_list",
-        parameters=[NETWORK, SENSOR, SEVERITY, *RANGE],
-        responses=serializers.SensorLogMessageSerializer(many=True),
-        examples=examples.LOG_MESSAGES_OF_ALL,
-        filters=True,
-    )
-    def get(self, request: Request) -> Response:
-        """Return a page."""
-        with queries.time_limit():
-            return self.answer(request, queries.with_identifier(_visible_logs(request)))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return those in the range."""
+        return queries.with_identifier(_visible_logs(request))
 
 
+@documented(
+    "Log messages of all sensors, counted by severity and subject",
+    operation_id="log_messages_summary",
+    examples=examples.LOG_SUMMARY,
+)
 class LogSummaryView(ListView):
     """What all visible sensors log, by severity and subject."""
 
     row = serializers.LogGroupSerializer
+    columns = _GROUP
     page_order = ("severity", "subject")
+    parameters = LogMessagesView.parameters
+    is_limited = True
 
-    @extend_schema(
-        summary="Log messages of all sensors, counted by severity and subject",
-        operation_id="log_messages_summary",
-        parameters=[NETWORK, SENSOR, SEVERITY, *RANGE],
-        responses=serializers.LogGroupSerializer(many=True),
-        examples=examples.LOG_SUMMARY,
-        filters=True,
-    )
-    def get(self, request: Request) -> Response:
-        """Return a page of groups."""
-        with queries.time_limit():
-            return self.answer(request, queries.log_summary(_visible_logs(request)))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return the groups of the range."""
+        return queries.log_summary(_visible_logs(request))
 
 
+@documented(
+    "The newest measurement of every sensor, by identifier",
+    operation_id="latest_measurements_list",
+    examples=examples.LATEST_OF_ALL,
+)
 class AllLatestView(ListView):
-    """The newest measurement of each visible sensor."""
+    """The newest measurement of each visible sensor; those that have measured nothing are left out."""
 
     row = serializers.SensorNewestSerializer
+    columns = {
+        "measured_at": "latest_measured_at",
+        "received_at": "latest_received_at",
+        "revision": "latest_revision",
+        "value": RawJSON("latest_value"),
+        "sensor": "sensor__identifier",
+    }
     page_order = ("sensor__identifier",)
+    parameters = [NETWORK]
 
-    @extend_schema(
-        summary="The newest measurement of every sensor, by identifier",
-        operation_id="latest_measurements_list",
-        parameters=[NETWORK],
-        responses=serializers.SensorNewestSerializer(many=True),
-        examples=examples.LATEST_OF_ALL,
-        filters=True,
-    )
-    def get(self, request: Request) -> Response:
-        """Return a page; sensors that have measured nothing are left out."""
-        refuse_unknown(request, "network", *PAGE_NAMES)
-        return self.answer(request, queries.visible_latest(request.user, network=read_text(request, "network")))
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return their states."""
+        return queries.visible_latest(request.user, network=read_text(request, "network"))
 
 
+@documented(
+    "Rejected messages, those seen last first",
+    description="Those of no known sensor are for staff. `payload` is how it begins; its own page has more.",
+    operation_id="rejected_messages_list",
+    examples=examples.REJECTED,
+)
 class RejectedMessagesView(ListView):
     """What came in and could not be stored."""
 
     row = serializers.RejectedSerializer
     page_order = ("-last_at", "-id")
+    parameters = [REASON, SENSOR, *RANGE]
 
-    @extend_schema(
-        summary="Rejected messages, those seen last first",
-        description="Those of no known sensor are for staff. `payload` is how it begins; its own page has more.",
-        operation_id="rejected_messages_list",
-        parameters=[REASON, SENSOR, *RANGE],
-        responses=serializers.RejectedSerializer(many=True),
-        examples=examples.REJECTED,
-        filters=True,
-    )
-    def get(self, request: Request) -> Response:
-        """Return a page; a row is in the range if it was seen in it at least once."""
-        refuse_unknown(request, "reason", "sensor", *RANGE_NAMES, *PAGE_NAMES)
+    def rows(self, request: Request, **where: str) -> QuerySet[Any, Any]:
+        """Return those that were seen in the range at least once."""
         rejected = queries.visible_rejected(
             request.user,
             reason=read_choice(request, "reason", [reason.value for reason in Reason]),
@@ -218,7 +239,13 @@ class RejectedMessagesView(ListView):
             **read_range(request).bounds(),
         )
         shown = Substr("payload", 1, serializers.SHOWN_BYTES, output_field=BinaryField())
-        return self.answer(request, rejected.defer("payload").annotate(shown_payload=shown))
+        return rejected.defer("payload").annotate(shown_payload=shown)
+
+    def answer(self, request: Request, rows: QuerySet[Any, Any]) -> Response:
+        """Return the page; payloads are bytes, of which the serializer makes text."""
+        pages = Pages()
+        page = pages.paginate_queryset(rows, request, self)
+        return pages.get_paginated_response(self.row(page, many=True).data)
 
 
 class RejectedMessageView(APIView):
@@ -240,7 +267,6 @@ class RejectedMessageView(APIView):
 
 
 def _visible_logs(request: Request) -> QuerySet[Any, Any]:
-    refuse_unknown(request, "network", "sensor", "severity", *RANGE_NAMES, *PAGE_NAMES)
     return queries.visible_log_messages(
         request.user,
         severities=read_severities(request),

@@ -139,6 +139,11 @@ class RejectedSerializer(serializers.Serializer):
     count = serializers.IntegerField(help_text="How often the same bytes came on the same topic.")
     first_at = MomentField()
     last_at = MomentField()
+    whole = serializers.BooleanField(help_text="Whether it is a whole message, or else one entry of one.")
+    kept = serializers.BooleanField(
+        help_text="Whether it was kept. Otherwise it was too much in one hour: `count` says how much, and `topic` is a"
+        " filter, `+/<sensor>`, or `#` for all that is unknown."
+    )
     payload_bytes = serializers.IntegerField(help_text="The whole length.")
     payload = serializers.SerializerMethodField(help_text="Its beginning as text; what is no UTF-8 is replaced by �.")
 

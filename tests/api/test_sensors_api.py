@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from config.services import Answer, create_revision, record_acknowledgements
+from fleet.api.sensors import FleetSensorSerializer
 from sensors import services
 from sensors.models import Role, Sensor, SensorState, SensorTombstone
 from tests.api.callers import make_network
@@ -346,3 +347,56 @@ def test_a_list_takes_the_same_number_of_queries_for_1_and_50_rows(world, path, 
     fill(1, 50)
     with django_assert_num_queries(queries):
         assert len(world.viewer.get(path).json()["results"]) in (50, 51)
+
+
+@pytest.fixture
+def ordered(world):
+    """Return four sensors, each first in another order."""
+    now = timezone.now()
+    for identifier, name, ago_s in (("a", "zebra", 3600), ("b", "", None), ("c", "Ant", 1), ("d", "ant", 100)):
+        sensor = services.create_sensor(world.network, identifier=identifier, name=name)
+        seen_at = None if ago_s is None else now - timedelta(seconds=ago_s)
+        SensorState.objects.filter(sensor=sensor).update(last_seen_at=seen_at)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("ordering", "identifiers"),
+    [
+        ("", "abcd"),
+        ("identifier", "abcd"),
+        ("last_seen_at", "badc"),
+        # new, up, late or down; of the same status by identifier.
+        ("status", "bcad"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_sensors_come_in_the_order_asked_for_page_by_page(ordered, ordering, identifiers, turned):
+    if turned and not ordering:
+        pytest.skip("there is nothing to turn")
+    wanted = list(reversed(identifiers)) if turned else list(identifiers)
+    address, found, addresses = f"sensors/?ordering={'-' * turned}{ordering}&limit=1", [], []
+    while address is not None:
+        addresses.append(address)
+        page = ordered.viewer.get(address).json()
+        found += [sensor["identifier"] for sensor in page["results"]]
+        address = page["next"]
+    assert found == wanted
+    previous = ordered.viewer.get(addresses[-1]).json()["previous"]
+    assert [sensor["identifier"] for sensor in ordered.viewer.get(previous).json()["results"]] == [wanted[-2]]
+
+
+def test_sensors_are_ordered_by_name_and_those_of_one_name_by_identifier(ordered):
+    services.create_sensor(ordered.network, identifier="e", name="zebra")
+    found = [sensor["identifier"] for sensor in ordered.viewer.get("sensors/?ordering=name").json()["results"]]
+    assert (found[0], found[-2:]) == ("b", ["a", "e"])
+
+
+def test_an_unknown_order_is_refused_by_name(world):
+    answer = world.viewer.get("sensors/?ordering=secret")
+    assert (answer.status_code, list(answer.json())) == (400, ["ordering"])
+
+
+def test_a_sensor_shows_all_fields_that_its_document_declares(world):
+    services.create_sensor(world.network, identifier="shown")
+    assert list(world.viewer.get("sensors/shown/").json()) == list(FleetSensorSerializer().fields)

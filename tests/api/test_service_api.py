@@ -15,7 +15,7 @@ from django.test import Client
 from sensors import services
 from sensors.api import counters as counters_module
 from sensors.api.counters import Counters
-from sensors.api.throttles import parse_rate
+from sensors.api.throttles import CallerThrottle, Parts, parse_rate
 from tests.api.callers import Caller
 
 
@@ -47,6 +47,27 @@ class TestThrottle:
     def test_a_hundred_requests_a_second_are_within_the_default(self, settings):
         requests, window_s = parse_rate(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["caller"])
         assert requests / window_s >= 100
+
+    def test_processes_share_a_large_limit_in_parts_and_never_pass_it(self, settings, monkeypatch):
+        settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": {"caller": "1010/h"}}
+        asked = []
+        count = Counters.count
+        monkeypatch.setattr(
+            Counters, "count", lambda self, key, **how: asked.append(how["by"]) or count(self, key, **how)
+        )
+        processes = [CallerThrottle(), CallerThrottle()]
+        for process in processes:
+            process.parts = Parts()
+        key = f"test:{time.time_ns()}"
+
+        def taken(number):
+            return [processes[each % 2].take(key, at_most=1010, now_s=7200.0) for each in range(number)].count(True)
+
+        assert taken(1000) == 1000
+        # A part is a two-hundredth: one question in five requests.
+        assert asked == [5] * 200
+        assert taken(100) == 10
+        assert processes[0].wait() == 3600
 
     @pytest.mark.parametrize(("rate", "parsed"), [("5/s", (5, 1)), ("12000/min", (12000, 60)), ("9/hour", (9, 3600))])
     def test_rates_are_read(self, rate, parsed):

@@ -97,6 +97,15 @@ def test_staff_act_as_owners_everywhere(browser, ada):
     assert 'href="/admin/"' in browser.get("/").content.decode()
 
 
+def test_how_ingest_is_is_shown_and_linked_to_staff_only(browser, ada):
+    assert browser.get("/ingest/").status_code == 403
+    assert 'href="/ingest/"' not in browser.get("/").content.decode()
+    User.objects.filter(pk=ada.pk).update(is_staff=True)
+    assert browser.get("/ingest/").status_code == 200
+    assert 'href="/ingest/"' in browser.get("/").content.decode()
+    assert Client().get("/ingest/")["Location"] == "/login/?next=/ingest/"
+
+
 @pytest.mark.parametrize("path", [*PAGES, "/login/", "/sensors/sensor-of-own/", "/no/such/page/"])
 def test_no_page_has_inline_scripts_styles_or_handlers(browser, ada, path):
     make_sensor("own", member=ada)

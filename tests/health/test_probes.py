@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from sensors.activity import record_tick
+from tests.bridges import database_url
 from tests.live.web import WebProcess
 from tests.waiting import wait_until
 
@@ -95,15 +96,34 @@ def test_a_database_that_hangs_makes_readyz_red_in_time_and_leaves_healthz_green
     wait_until(lambda: not unfit(web))
 
 
+def test_a_database_that_takes_no_writes_is_unfit_while_all_ticks_are_fresh(own_web):
+    # As for a standby, or after ALTER SYSTEM SET default_transaction_read_only.
+    web = own_web(DATABASE_URL=f"{database_url()}?options=-c%20default_transaction_read_only%3Don")
+    tick_all()
+    wait_until(lambda: unfit(web) == {"database"})
+    assert json.loads(web.get("/readyz")[1])["parts"]["database"] == {"fit": False, "detail": "is read-only"}
+
+
+def test_a_bridge_that_is_refused_turns_it_red_and_a_stored_batch_green_again(web: WebProcess):
+    tick_all()
+    wait_until(lambda: not unfit(web))
+    now = datetime.now(UTC)
+    record_tick("bridge 0/1", now=now, detail={"connected": True, "failing_since": now.timestamp() - 10})
+    wait_until(lambda: unfit(web) == {"bridge"})
+    tick_all()
+    wait_until(lambda: not unfit(web))
+
+
 @pytest.mark.fault
 def test_a_hung_redis_makes_readyz_red_in_time_and_leaves_healthz_green(own_web, own_valkey):
-    tick_all()
     web = own_web(REDIS_URL=own_valkey.url)
+    tick_all()
     wait_until(lambda: not unfit(web))
     own_valkey.process.send(signal.SIGSTOP)
     try:
         time.sleep(1.1)
         for _ in range(3):
+            tick_all()
             started = time.monotonic()
             assert unfit(web) == {"redis"}
             assert time.monotonic() - started < ANSWER_WITHIN_S

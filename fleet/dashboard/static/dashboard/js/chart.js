@@ -254,7 +254,7 @@ export class SeriesChart {
  * @param {string} token
  * @param {HTMLElement} place
  */
-function colourOf(token, place) {
+export function colourOf(token, place) {
   const probe = h("span", { hidden: true });
   probe.style.color = `var(${token})`;
   place.append(probe);
@@ -264,6 +264,6 @@ function colourOf(token, place) {
 }
 
 /** @param {string} colour rgb(…) */
-function translucent(colour) {
+export function translucent(colour) {
   return colour.replace(/^rgba?\(([^,]+),([^,]+),([^,)]+).*$/, "rgba($1,$2,$3,0.16)");
 }

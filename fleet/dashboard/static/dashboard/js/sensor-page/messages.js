@@ -1,10 +1,12 @@
 /** What the sensor said besides measurements: log messages, their summary, heartbeats, and what was rejected. */
 
-import { fill, gathered, h, part } from "../dom.js";
+import { post } from "../api.js";
+import { button, fill, gathered, h, part } from "../dom.js";
 import { count, pill } from "../format.js";
 import { emptyState, Pages, Rows } from "../table.js";
 import { ago, at } from "../time.js";
-import { report } from "../toast.js";
+import { report, toast } from "../toast.js";
+import { may } from "../viewer.js";
 
 const PAGE = 25;
 // A stream of messages is shown about twice a second.
@@ -23,8 +25,13 @@ const HEARD_PAUSE_MS = 400;
  * @property {{title: string, text: string}} empty
  */
 
-/** @param {string} path @param {string} identifier @returns {Tab[]} */
-function tabs(path, identifier) {
+/**
+ * @param {string} path
+ * @param {string} identifier
+ * @param {((item: any) => void) | null} takeAgain takes a rejected message in again; null for who may not
+ * @returns {Tab[]}
+ */
+function tabs(path, identifier, takeAgain) {
   return [
     {
       name: "logs",
@@ -112,7 +119,7 @@ function tabs(path, identifier) {
       columns: [
         { class: "nowrap", cell: (item) => ago(item.last_at) },
         { class: "aside", cell: (item) => h("span", { class: "chip" }, item.reason) },
-        { class: "wide lead", cell: rejectedCell },
+        { class: "wide lead", cell: (item) => rejectedCell(item, takeAgain) },
         { class: "break mono small", cell: (item) => item.topic },
         { class: "number", label: "times", cell: (item) => count(item.count) },
       ],
@@ -122,9 +129,10 @@ function tabs(path, identifier) {
 }
 
 export class Messages {
-  /** @param {string} path @param {string} identifier */
-  constructor(path, identifier) {
-    this.tabs = tabs(path, identifier);
+  /** @param {string} path @param {string} identifier @param {string} network */
+  constructor(path, identifier, network) {
+    const takeAgain = may(network, "operator") ? (/** @type {any} */ item) => void this.takeAgain(item) : null;
+    this.tabs = tabs(path, identifier, takeAgain);
     this.tab = this.tabs[0];
     this.severity = "";
     this.isFirstPage = true;
@@ -139,6 +147,17 @@ export class Messages {
   async load() {
     if (this.rows) await this.pages.refresh();
     else await this.open(this.tab);
+  }
+
+  /** @param {any} item a rejected message */
+  async takeAgain(item) {
+    try {
+      const { stored } = await post(`rejected-messages/${item.id}/reingest/`);
+      toast(stored === 1 ? "Taken in: 1 new entry." : `Taken in: ${count(stored)} new entries.`);
+    } catch (error) {
+      report(error);
+    }
+    await this.pages.refresh().catch(report);
   }
 
   /** @param {"logs" | "heartbeats"} kind something of this kind came in */
@@ -257,12 +276,14 @@ function logCell(item) {
   );
 }
 
-/** @param {any} item */
-function rejectedCell(item) {
+/** @param {any} item @param {((item: any) => void) | null} takeAgain */
+function rejectedCell(item, takeAgain) {
+  if (!item.kept) return h("span", { class: "break" }, item.detail);
   return h(
     "details",
     {},
     h("summary", { class: "break" }, item.detail),
     h("pre", { class: "log-details" }, item.payload),
+    takeAgain && button("Take in again", { icon: "undo", press: () => takeAgain(item) }),
   );
 }

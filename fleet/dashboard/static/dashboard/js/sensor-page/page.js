@@ -23,7 +23,7 @@ const header = new Header();
 const attributes = new AttributeList(part("attributes"), (chosen) => void panel.choose(chosen));
 const panel = new ChartPanel(path, attributes);
 const configuration = new Configuration(path, network);
-const messages = new Messages(path, identifier);
+const messages = new Messages(path, identifier, network);
 
 live.on("snapshot", ({ sensors }) => {
   const state = sensors.find((/** @type {any} */ sensor) => sensor.identifier === identifier);
