@@ -6,7 +6,7 @@ A client of its own, because the receiving one cannot send while it waits for ro
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from paho.mqtt import client as mqtt
 from config import services as configurations
 from config.payloads import configuration_payload
 from fleet.mqtt.address import BrokerAddress, make_client
+from sensors.models import SensorTombstone
 from sensors.services import tombstones
 
 log = structlog.get_logger(__name__)
@@ -172,8 +173,10 @@ class Publisher:
 
     def _publish_due(self) -> None:
         waiting = {publication.revision_id for publication in self._on_the_way.values()}
-        for due in configurations.due_publications(limit=WINDOW):
-            if due.revision_id not in waiting and self._mine(due.sensor):
+        for due in self._due():
+            if len(self._on_the_way) >= WINDOW:
+                return
+            if due.revision_id not in waiting:
                 self._publish(
                     Publication(
                         f"configurations/{due.sensor}",
@@ -182,12 +185,30 @@ class Publisher:
                     )
                 )
         clearing = {publication.tombstone_id for publication in self._on_the_way.values()}
-        for tombstone in tombstones.to_clear(limit=WINDOW):
-            if tombstone.id not in clearing and self._mine(tombstone.identifier):
+        for tombstone in self._to_clear():
+            if len(self._on_the_way) >= WINDOW:
+                return
+            if tombstone.id not in clearing:
                 # An identifier that lives again keeps its own configuration, and never inherits the dead one's.
                 current = configurations.publication_of(tombstone.identifier)
                 payload = configuration_payload(current.number, current.values) if current else b""
                 self._publish(Publication(f"configurations/{tombstone.identifier}", payload, tombstone_id=tombstone.id))
+
+    def _due(self) -> Iterator[configurations.Publication]:
+        """Yield this shard's share of the outbox: another's may fill whole pages while its bridge is away."""
+        page = configurations.due_publications(limit=WINDOW)
+        while page:
+            yield from (due for due in page if self._mine(due.sensor))
+            after = page[-1].revision_id
+            page = configurations.due_publications(limit=WINDOW, after=after) if len(page) == WINDOW else []
+
+    def _to_clear(self) -> Iterator[SensorTombstone]:
+        """Yield what deleted sensors of this shard left, in the same way."""
+        page = tombstones.to_clear(limit=WINDOW)
+        while page:
+            yield from (tombstone for tombstone in page if self._mine(tombstone.identifier))
+            after = page[-1].id
+            page = tombstones.to_clear(limit=WINDOW, after=after) if len(page) == WINDOW else []
 
     def _publish_all(self) -> None:
         count = 0

@@ -22,7 +22,8 @@ class Command(BaseCommand):
     help = (
         "Store what sensors send and publish their configurations, until SIGTERM or SIGINT.\n\n"
         "A message is acknowledged to the broker only after its commit, so none that was acknowledged is lost,\n"
-        "whatever is killed. One bridge runs for each shard; a second one waits, and says so.\n\n"
+        "whatever is killed. One bridge runs for each shard; a second one waits, and says so. Start all N of a set;\n"
+        "to change N run `manage.py reshard` first: a bridge of another set waits for that, and says so.\n\n"
         "Exit codes: 0 stopped, 1 wrong arguments or MQTT_URL, 70 ended by its own watchdog (start it again),\n"
         "75 another bridge took the shard, 78 unsafe settings."
     )
