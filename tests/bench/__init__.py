@@ -1,1 +1,13 @@
-"""Measurements of the whole service on this machine, each beside its floor in the same run: `./scripts/bench`."""
+"""Measurements of the whole service on this machine, each beside its floor in the same run: `./scripts/bench`.
+
+| module | noun |
+|---|---|
+| `options` | what is measured, and at which scale |
+| `servers`, `installation` | the three servers, as the product starts them; a database with the product's processes |
+| `setup` | what needs Django: migrations, sensors, rules, partitions (a process of its own) |
+| `backlog`, `queued` | messages that wait in the broker, and how they are drained |
+| `stored` | months of measurements, made by the database |
+| `publish`, `viewers` | processes that send and that look |
+| `ingest`, `evaluation`, `latency`, `live`, `queries`, `export` | the works |
+| `results`, `machine`, `processes`, `web` | figures, where they were taken, what processes used, an HTTP connection |
+"""

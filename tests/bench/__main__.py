@@ -1,68 +1,83 @@
-"""`./scripts/bench`."""
+"""`./scripts/bench`: reads the options, starts the servers, runs the works, prints what they found."""
 
-import argparse
 import json
-import os
+import signal
 import sys
-import tempfile
-from dataclasses import asdict
-from pathlib import Path
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
-import django
+from rich.console import Console
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
-os.environ.setdefault("LOG_LEVEL", "WARNING")
-# Measurements ask often; a throttle would be what is measured.
-os.environ["API_THROTTLE"] = "1000000/min"
-django.setup()
+from tests.bench.bench import Bench
+from tests.bench.evaluation import evaluation
+from tests.bench.ingest import batches, drain, history, memory, sensors, shards
+from tests.bench.latency import configuration, rest
+from tests.bench.live import live
+from tests.bench.machine import DURABLE, describe_briefly, describe_machine
+from tests.bench.options import WORKS, Options, read_options
+from tests.bench.queries import queries
+from tests.bench.results import Row, markdown_of, table_of
+from tests.bench.servers import running_servers
 
-from rich.console import Console  # noqa: E402 - the settings come first
-from rich.table import Table  # noqa: E402
-
-from tests.bench.drain import drain  # noqa: E402
-from tests.bench.latency import configuration, live  # noqa: E402
-from tests.bench.setting import Result, prepare  # noqa: E402
-
-WORK = ("drain", "batches", "live", "configuration")
+_FUNCTIONS: Final[Mapping[str, Callable[[Bench], Iterator[Row]]]] = {
+    work.__name__: work
+    for work in (drain, batches, rest, live, configuration, evaluation, memory, sensors, history, queries, shards)
+}
+_FAILED: Final = 1
+_BELOW: Final = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", nargs="*", choices=[*WORK, []], help=f"any of {', '.join(WORK)}; default: all")
-    parser.add_argument("--messages", type=int, default=30_000, help="how many are queued and drained")
-    parser.add_argument("--sensors", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=50, help="messages/s while latency is measured")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    token = prepare(options.sensors)
-    console = Console(stderr=options.json)
-    results: list[Result] = []
-    with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
-        folder = Path(name)
-        for work in options.work or WORK:
-            console.print(f"measuring {work} …")
-            if work == "drain":
-                results.append(drain(folder, messages=options.messages, entries=1, sensors=options.sensors))
-            elif work == "batches":
-                results.append(drain(folder, messages=options.messages // 10, entries=50, sensors=options.sensors))
-            elif work == "live":
-                results.append(live(folder, token=token, rate=options.rate, seconds=20))
-            else:
-                results.append(configuration(folder, token=token, times=50))
+    """Measure; return the exit code that --help names."""
+    options = read_options()
+    # As at Ctrl-C: servers are stopped and their folder is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    progress = _console(stderr=True)
+    rows: list[Row] = []
+    failed = []
+    with running_servers(options.folder) as servers:
+        machine = describe_machine(servers)
+        off = [name for name in DURABLE if machine["postgresql_settings"][name] != "on"]
+        if off:
+            raise SystemExit(f"PostgreSQL runs with {', '.join(off)} off: commits would cost nothing")
+        with Bench(options, servers, progress) as bench:
+            for work in options.works:
+                bench.say(f"{work}: {WORKS[work]}")
+                try:
+                    for row in _FUNCTIONS[work](bench):
+                        rows.append(row)
+                        bench.say(f"  {row.what}: {row.briefly}")
+                except Exception:
+                    # The others may still be measured; half an hour should not be lost to one of them.
+                    traceback.print_exc()
+                    failed.append(work)
+    _print(options, machine, rows, failed)
+    if failed:
+        return _FAILED
+    return _BELOW if options.check and any(row.verdict == "missed" for row in rows) else 0
+
+
+def _print(options: Options, machine: dict[str, Any], rows: list[Row], failed: list[str]) -> None:
+    shown = _console(stderr=options.json)
+    if options.markdown:
+        shown.print(markdown_of(rows), markup=False, highlight=False, soft_wrap=True)
+    elif rows:
+        shown.print(table_of(rows))
+    shown.print(describe_briefly(machine), highlight=False)
+    if failed:
+        shown.print(f"not measured: {', '.join(failed)}")
     if options.json:
-        json.dump([asdict(result) for result in results], sys.stdout, indent=2)
-    else:
-        Console().print(_table(results))
-    return 0
+        results = [row.as_json() for row in rows]
+        document = {"machine": machine, "options": options.scale(), "results": results, "failed": failed}
+        print(json.dumps(document, indent=2))
 
 
-def _table(results: list[Result]) -> Table:
-    table = Table("work", "figure", "floor", "more")
-    for result in results:
-        floor = "" if result.floor is None else f"{result.floor:,.1f} {result.unit}\n{result.floor_is}"
-        more = "\n".join(f"{name} {value:,.2f}" for name, value in result.detail.items())
-        table.add_row(result.work, f"{result.figure:,.1f} {result.unit}", floor, more)
-    return table
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    # A file has no width; the table needs some.
+    return console if console.is_terminal else Console(stderr=stderr, width=140)
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

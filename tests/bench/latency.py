@@ -1,129 +1,150 @@
-"""From publish to WebSocket, and from POST to the sensor, in milliseconds."""
+"""From publish to readable over REST, and from POST to the sensor."""
 
-import asyncio
 import json
+import random
 import statistics
 import threading
 import time
-import urllib.request
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
 
-import websockets
+from tests.bench.backlog import value_of
+from tests.bench.bench import Bench
+from tests.bench.clients import close, connect_client, subscribe
+from tests.bench.installation import Installation, Running
+from tests.bench.results import Row, Run, Target, percentile
+from tests.bench.steady import steady_load
+from tests.bench.web import Web
 
-from tests.bench.setting import Result, client, free_port, percentile, process, subscribe, wait
-
-
-def live(folder: Path, *, token: str, rate: float, seconds: float) -> Result:
-    """Measure from an MQTT publish to the frame at a WebSocket client, beside a plain MQTT subscriber."""
-    port = free_port()
-    web = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "fleet.asgi:application")
-    with (
-        process("manage.py", "bridge", log=folder / "bridge.log"),
-        process(*web, log=folder / "web.log"),
-        process("-m", "celery", "-A", "fleet", "worker", "--pool", "threads", log=folder / "worker.log"),
-    ):
-        wait(lambda: _answers(port))
-        return asyncio.run(_live(port, token, rate, seconds))
-
-
-async def _live(port: int, token: str, rate: float, seconds: float) -> Result:
-    sent: dict[int, float] = {}
-    seen: dict[int, float] = {}
-    plain: dict[int, float] = {}
-    subscriber = client("bench-plain", bridge=True, on_message=lambda _c, _d, packet: _note(plain, packet.payload))
-    subscribe(subscriber, "measurements/#")
-    publisher = client("bench-live")
-    count = round(rate * seconds)
-    address = f"ws://127.0.0.1:{port}/ws/live/?network=bench"
-    async with websockets.connect(address, additional_headers={"Authorization": f"Bearer {token}"}) as socket:
-        assert json.loads(await socket.recv())["type"] == "snapshot"
-
-        async def receive() -> None:
-            while len(seen) < count:
-                frame = json.loads(await socket.recv())
-                if frame["type"] == "measurements":
-                    for item in frame["items"]:
-                        seen[item["value"]["n"]] = time.perf_counter()
-
-        receiver = asyncio.create_task(receive())
-        began = time.perf_counter()
-        for number in range(count):
-            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            sent[number] = time.perf_counter()
-            entry = {"revision": 0, "timestamp": time.time(), "value": {"n": number, "temperature": 20}}
-            publisher.publish(f"measurements/s-{number % 100}", json.dumps({"measurements": [entry]}), qos=1)
-        await asyncio.wait_for(receiver, 30)
-    for each in (subscriber, publisher):
-        each.disconnect()
-        each.loop_stop()
-    times = [1_000 * (seen[number] - sent[number]) for number in sent]
-    floor = [1_000 * (plain[number] - sent[number]) for number in sent]
-    return Result(
-        f"publish → WebSocket at {rate:g} messages/s, median",
-        statistics.median(times),
-        "ms",
-        statistics.median(floor),
-        "a plain MQTT subscriber",
-        {"p99": percentile(times, 0.99), "floor_p99": percentile(floor, 0.99)},
-    )
+PROBE: Final = "measurements/probe"
+# Often enough for a p99 within 20 s, seldom enough that asking is no load of its own.
+PROBES_PER_S: Final = 15.0
+CONFIGURATIONS: Final = 100
+_ARRIVES_S: Final = 30.0
 
 
-def _note(times: dict[int, float], payload: bytes) -> None:
-    times[json.loads(payload)["measurements"][0]["value"].get("n", -1)] = time.perf_counter()
+@contextmanager
+def whole_product(installation: Installation) -> Iterator[Running]:
+    """Run everything, with an empty broker; the bridge is connected when the block begins."""
+    installation.servers.begin_anew()
+    with installation.running("web", "worker", "beat") as running, installation.bridges() as bridges:
+        installation.await_connected(bridges)
+        running.services.update({each.name: each for each in bridges})
+        yield running
 
 
-def configuration(folder: Path, *, token: str, times: int) -> Result:
-    """Measure from POSTing a configuration to its arrival at the sensor, beside publishing it directly."""
-    port = free_port()
-    web = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "fleet.asgi:application")
-    with (
-        process("manage.py", "bridge", log=folder / "bridge.log"),
-        process(*web, log=folder / "web.log"),
-    ):
-        wait(lambda: _answers(port))
-        arrived = threading.Event()
-        sensor = client("s-0", on_message=lambda *_: arrived.set())
-        subscribe(sensor, "configurations/s-0")
-        taken = []
-        for number in range(times + 1):
+def rest(bench: Bench) -> Iterator[Row]:
+    """A sample of messages is looked for over REST, while others come at the rate."""
+    with bench.installation("rest") as installation:
+
+        def once(run: int) -> Run:
+            with whole_product(installation) as running, steady_load(bench, installation):
+                readable, plain, asking = _probe(running, until_s=time.time() + bench.options.seconds)
+            detail = {
+                "p50": statistics.median(readable),
+                "floor_p50": statistics.median(plain),
+                "one_request_p50": statistics.median(asking),
+                "probes": len(readable),
+            }
+            return Run(percentile(readable, 0.99), percentile(plain, 0.99), detail)
+
+        what = f"publish → readable over REST at {bench.options.rate:g} messages/s, p99"
+        yield Row("rest", what, "ms", bench.repeat(once), "a plain MQTT subscriber", Target(100, 30, small=True))
+
+
+def _probe(running: Running, *, until_s: float) -> tuple[list[float], list[float], list[float]]:
+    """Return the delays in ms until probes were readable over REST, and until a plain subscriber had them.
+
+    And how long the last request of each took, the one that showed it: its part of the first delay.
+    """
+    servers = running.installation.servers
+    arrived = threading.Event()
+    plain: list[float] = []
+
+    def note(_client: object, _data: object, packet: Any) -> None:
+        entry = json.loads(packet.payload)["measurements"][0]
+        plain.append(1_000 * (time.time() - entry["timestamp"]))
+        arrived.set()
+
+    subscriber = connect_client(servers.broker.url, "bench-plain", on_message=note)
+    subscribe(subscriber, PROBE)
+    publisher = connect_client(servers.broker.sensor_url, "bench-prober")
+    web = Web(running)
+    path = "sensors/probe/measurements/latest/"
+    web.get(path)
+    readable: list[float] = []
+    asking: list[float] = []
+    pauses = random.Random(1)
+    while time.time() < until_s:
+        # At no multiple of anything.
+        time.sleep(pauses.uniform(0.5, 1.5) / PROBES_PER_S)
+        arrived.clear()
+        sent_s = time.time()
+        entry = {"revision": 0, "timestamp": sent_s, "value": value_of(0, len(readable))}
+        publisher.publish(PROBE, json.dumps({"measurements": [entry]}), qos=1)
+        asked_s = time.time()
+        while not _shows(web.get(path), sent_s):
+            asked_s = time.time()
+            assert asked_s < sent_s + _ARRIVES_S, "a probe was not stored"
+        now_s = time.time()
+        readable.append(1_000 * (now_s - sent_s))
+        asking.append(1_000 * (now_s - asked_s))
+        assert arrived.wait(_ARRIVES_S), "a probe did not arrive at the plain subscriber"
+    web.close()
+    close(subscriber)
+    close(publisher)
+    return readable, plain, asking
+
+
+def _shows(latest: dict[str, Any] | None, sent_s: float) -> bool:
+    # The time on the wire is rounded to microseconds.
+    return latest is not None and datetime.fromisoformat(latest["measured_at"]).timestamp() >= sent_s - 1e-5
+
+
+def configuration(bench: Bench) -> Iterator[Row]:
+    """From POSTing a configuration to its arrival at the sensor, beside publishing it directly."""
+    with bench.installation("configuration") as installation:
+
+        def once(run: int) -> Run:
+            with whole_product(installation) as running:
+                taken, floor = _configure(running)
+            detail = {"p99": percentile(taken, 0.99), "floor_p99": percentile(floor, 0.99)}
+            return Run(statistics.median(taken), statistics.median(floor), detail)
+
+        what = "POST a configuration → its arrival at the sensor, p50"
+        yield Row("configuration", what, "ms", bench.repeat(once), "publishing it directly")
+
+
+def _configure(running: Running) -> tuple[list[float], list[float]]:
+    servers = running.installation.servers
+    arrived = threading.Event()
+    sensor = connect_client(servers.broker.sensor_url, "s-0", on_message=lambda *_: arrived.set())
+    subscribe(sensor, "configurations/s-0")
+    publisher = connect_client(servers.broker.url, "bench-direct")
+    web = Web(running)
+    path = "sensors/s-0/configurations/"
+    # The first one opens connections.
+    web.post(path, {"configuration": {"interval_s": 0}})
+    assert arrived.wait(_ARRIVES_S)
+    taken, floor = [], []
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(CONFIGURATIONS):
             arrived.clear()
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/api/v1/sensors/s-0/configurations/",
-                json.dumps({"configuration": {"interval_s": number + 1}}).encode(),
-                {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            )
-            began = time.perf_counter()
-            threading.Thread(target=urllib.request.urlopen, args=[request]).start()
-            assert arrived.wait(10)
-            taken.append(1_000 * (time.perf_counter() - began))
-        del taken[0]  # The first one opens connections.
-        publisher = client("bench-direct", bridge=True)
-        floor = []
-        for _ in range(times):
+            began_s = time.perf_counter()
+            # It may arrive before the answer does.
+            answer = pool.submit(web.post, path, {"configuration": {"interval_s": number + 1}})
+            assert arrived.wait(_ARRIVES_S), "a configuration did not arrive"
+            taken.append(1_000 * (time.perf_counter() - began_s))
+            answer.result()
             arrived.clear()
-            began = time.perf_counter()
-            publisher.publish("configurations/s-0", b"{}", qos=1)
-            assert arrived.wait(10)
-            floor.append(1_000 * (time.perf_counter() - began))
-        for each in (sensor, publisher):
-            each.disconnect()
-            each.loop_stop()
-    return Result(
-        "POST a configuration → its arrival at the sensor, median",
-        statistics.median(taken),
-        "ms",
-        statistics.median(floor),
-        "publishing it directly",
-        {"p99": percentile(taken, 0.99)},
-    )
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            parts = json.load(answer)["parts"]
-    except urllib.error.HTTPError as error:
-        parts = json.load(error)["parts"]
-    except OSError:
-        return False
-    return bool(parts["bridge"]["fit"] and parts["broker"]["fit"])
+            began_s = time.perf_counter()
+            publisher.publish("configurations/s-0", b'{"revision": 0, "configuration": {}}', qos=1)
+            assert arrived.wait(_ARRIVES_S)
+            floor.append(1_000 * (time.perf_counter() - began_s))
+    web.close()
+    close(sensor)
+    close(publisher)
+    return taken, floor

@@ -1,40 +1,74 @@
-"""`python -m tests.bench.publish MESSAGES ENTRIES SENSORS`: publish with QoS 1 as fast as the broker takes them."""
+"""Publishes in a process of its own, with QoS 1.
+
+`python -m tests.bench.publish backlog URL BACKLOG`: as fast as the broker takes them.
+`python -m tests.bench.publish steady URL SENSORS RATE BEGINS_AT SECONDS`: at a rate, measured when published.
+"""
 
 import json
-import random
 import sys
 import threading
 import time
+from typing import Any
 
-from tests.bench.setting import ATTRIBUTES, client
-
-MESSAGES, ENTRIES, SENSORS = (int(argument) for argument in sys.argv[1:4])
-
-done = threading.Event()
-confirmed = 0
+from tests.bench.backlog import Backlog, value_of
+from tests.bench.clients import close, connect_client
 
 
-def on_publish(*_: object) -> None:
-    global confirmed  # noqa: PLW0603 - counted by one callback thread
-    confirmed += 1
-    if confirmed == MESSAGES:
-        done.set()
+class Confirmations:
+    """Counts what the broker has confirmed."""
+
+    def __init__(self, messages: int) -> None:
+        self._left = messages
+        self._done = threading.Event()
+
+    def __call__(self, *_: Any) -> None:
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all are confirmed."""
+        assert self._done.wait(seconds), f"{self._left} messages were not confirmed"
 
 
-publisher = client(f"bench-{random.random()}")
-publisher.on_publish = on_publish
-began = time.time()
-for number in range(MESSAGES):
-    # Times lie apart and in the past, so that every entry is a row of its own.
-    entries = [
-        {
-            "revision": 0,
-            "timestamp": round(began - (MESSAGES - number) - index / (ENTRIES + 1), 6),
-            "value": {attribute: round(20 + (number * 7 + index) % 1000 / 100, 2) for attribute in ATTRIBUTES},
-        }
-        for index in range(ENTRIES)
-    ]
-    publisher.publish(f"measurements/s-{number % SENSORS}", json.dumps({"measurements": entries}), qos=1)
-assert done.wait(300), f"{confirmed} of {MESSAGES} confirmed"
-publisher.disconnect()
-publisher.loop_stop()
+def publish_backlog(url: str, backlog: Backlog) -> None:
+    """Publish all of it."""
+    client = connect_client(url, "bench-publisher")
+    client.on_publish = confirmations = Confirmations(backlog.messages)
+    for number in range(backlog.messages):
+        client.publish(backlog.topic(number), backlog.payload(number), qos=1)
+    confirmations.wait(600)
+    close(client)
+
+
+def publish_steadily(url: str, *, sensors: int, rate: float, begins_at_s: float, seconds: float) -> None:
+    """Publish `rate` messages/s by the sensors in turns; the timestamp of each is the moment of its publishing."""
+    client = connect_client(url, "bench-publisher")
+    count = round(rate * seconds)
+    client.on_publish = confirmations = Confirmations(count)
+    for number in range(count):
+        time.sleep(max(0.0, begins_at_s + number / rate - time.time()))
+        value = value_of(number % sensors, number // sensors)
+        entry = {"revision": 0, "timestamp": time.time(), "value": value}
+        client.publish(f"measurements/s-{number % sensors}", json.dumps({"measurements": [entry]}), qos=1)
+    late_s = time.time() - begins_at_s - seconds
+    confirmations.wait(60)
+    close(client)
+    assert late_s < 0.1 * seconds + 1, f"the machine is too slow for {rate:g} messages/s: {late_s:.1f} s late"
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the arguments say."""
+    match arguments:
+        case ["backlog", url, text]:
+            publish_backlog(url, Backlog.from_text(text))
+        case ["steady", url, sensors, rate, begins_at, seconds]:
+            publish_steadily(
+                url, sensors=int(sensors), rate=float(rate), begins_at_s=float(begins_at), seconds=float(seconds)
+            )
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
