@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -29,9 +31,19 @@ def database_url() -> str:
 class BridgeProcess:
     """`manage.py bridge` against the test's database."""
 
-    def __init__(self, *, broker_url: str, log: Path, shard: str = "0/1", **environment: str) -> None:
+    def __init__(
+        self,
+        *,
+        broker_url: str,
+        log: Path,
+        shard: str = "0/1",
+        program: Sequence[str] = ("manage.py",),
+        **environment: str,
+    ) -> None:
+        """program: what to run in the place of manage.py, for a bridge with a defect."""
         self.shard = shard
         self.log = log
+        self._program = program
         self._environment = {**os.environ, "DATABASE_URL": database_url(), "MQTT_URL": broker_url, **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +51,7 @@ class BridgeProcess:
         """Start it; it may not be ready yet."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "bridge", "--shard", self.shard],
+                [sys.executable, *self._program, "bridge", "--shard", self.shard],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
@@ -62,10 +74,13 @@ class BridgeProcess:
         return self
 
     def kill(self, number: int = signal.SIGKILL) -> int:
-        """Send the signal, wait for the end, and return the exit code."""
+        """Send the signal, wait for the end, and return the exit code.
+
+        Raises subprocess.TimeoutExpired after as long as supervisors wait before they send SIGKILL.
+        """
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(15)
 
     def stop(self) -> None:
         """End it if it runs."""
@@ -85,16 +100,28 @@ class BridgeProcess:
 class Client:
     """A plain MQTT client that knows which of its messages the broker acknowledged."""
 
-    def __init__(self, url: str, *, client_id: str = "", clean: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str = "",
+        clean: bool = True,
+        on_message: Callable[[str, bytes], None] | None = None,
+    ) -> None:
+        """on_message: called with topic and payload in the client's thread."""
         parts = urlsplit(url)
         self.acknowledged: set[int] = set()
+        # How often each packet id was acknowledged: ids come again after 65,535 messages.
+        self.acknowledgements: Counter[int] = Counter()
         self.received: list[tuple[str, bytes, bool]] = []
-        self._arrived = threading.Condition()
+        self._listener = on_message
+        self._topics: list[str] = []
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
         if parts.username:
             self._client.username_pw_set(parts.username, parts.password)
         self._client.reconnect_delay_set(1, 1)
         self._client.max_inflight_messages_set(500)
+        self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
         self._client.connect(parts.hostname or "", parts.port or 1883)
@@ -112,7 +139,8 @@ class Client:
         wait_until(lambda: packet_id in self.acknowledged, 10, "the broker's acknowledgement")
 
     def subscribe(self, *topics: str) -> None:
-        """Subscribe with QoS 1 and wait for the answer."""
+        """Subscribe with QoS 1 and wait for the answer; again, without waiting, on every new connection."""
+        self._topics += topics
         answered = threading.Event()
         self._client.on_subscribe = lambda *_: answered.set()
         self._client.subscribe([(topic, 1) for topic in topics])
@@ -133,11 +161,18 @@ class Client:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def _on_connect(self, client: paho.Client, *_: Any) -> None:
+        if self._topics:
+            client.subscribe([(topic, 1) for topic in self._topics])
+
     def _on_publish(self, _client: Any, _data: Any, packet_id: int, *_: Any) -> None:
         self.acknowledged.add(packet_id)
+        self.acknowledgements[packet_id] += 1
 
     def _on_message(self, _client: Any, _data: Any, packet: paho.MQTTMessage) -> None:
         self.received.append((packet.topic, bytes(packet.payload), packet.retain))
+        if self._listener is not None:
+            self._listener(packet.topic, bytes(packet.payload))
 
 
 def measurement(value: dict[str, Any], *, revision: int = 0, at_s: float | None = None) -> dict[str, Any]:

@@ -1,145 +1,75 @@
-"""A stack of this test's own, every part of which may be killed."""
+"""Fixtures of the fault tests; what they are made of is in stack.py, load.py and proxy.py."""
 
 import os
-import secrets
-import subprocess
-import sys
-import threading
-import time
+import random
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from fleet.stack.mosquitto import MosquittoServer
+from fleet.stack.places import DataDir
 from fleet.stack.postgres import PostgresServer
 from fleet.stack.valkey import ValkeyServer
-from tests.bridges import ROOT, BridgeProcess, Client, measurement
-from tests.waiting import wait_until
+from tests.faults.careless import Careless
+from tests.faults.disk import SmallDisk
+from tests.faults.load import Devices, Load
+from tests.faults.messages import SENSORS
+from tests.faults.proxy import Proxy
+from tests.faults.stack import MadeDatabase, Stack, django_on, insert_sensors, stored_numbers
+from tests.servers import make_place, make_postgres
 
-SENSORS = 20
-
-
-def insert_sensors(database_url: str) -> None:
-    """Make the sensors s-0 … s-19 in a network of their own."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("INSERT INTO sensors_network (slug, name, created_at) VALUES ('hall', 'Hall', now())")
-        connection.execute(
-            "INSERT INTO sensors_sensor"
-            " (identifier, network_id, name, labels, period_s, grace_s, created_at, updated_at)"
-            " SELECT 's-' || number, network.id, '', '{}', 60, 30, now(), now()"
-            " FROM generate_series(0, %s) AS number, sensors_network AS network WHERE network.slug = 'hall'",
-            [SENSORS - 1],
-        )
+__all__ = ["SENSORS", "Load", "Stack", "insert_sensors", "stored_numbers"]
 
 
-def stored_numbers(database_url: str) -> list[int]:
-    """Return the numbers of all messages of a `Load` that are stored, lowest first."""
-    with psycopg.connect(database_url, connect_timeout=5) as connection:
-        rows = connection.execute("SELECT (value ->> 'n')::int FROM telemetry_measurement WHERE value ? 'n' ORDER BY 1")
-        return [row[0] for row in rows]
+@pytest.fixture(scope="session")
+def made_database() -> Iterator[MadeDatabase]:
+    """Return the database of which every stack gets a copy."""
+    parent = Path(os.environ.get("FLEET_TEST_SERVERS", ""))
+    folder = Path(tempfile.mkdtemp(prefix="made-", dir=parent if parent.is_dir() else None))
+    folder.chmod(0o711)
+    yield MadeDatabase(make_place(folder / "data"))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-class Stack:
-    """PostgreSQL, Valkey, mosquitto and a bridge, with sensors s-0 … s-19 in one network."""
-
-    def __init__(self, database: PostgresServer, redis: ValkeyServer, broker: MosquittoServer, log: Path) -> None:
-        self.database, self.redis, self.broker = database, redis, broker
-        environment = {"DATABASE_URL": database.url, "REDIS_URL": redis.url}
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env={**os.environ, **environment}, check=True
-        )
-        insert_sensors(database.url)
-        self.bridge = BridgeProcess(broker_url=broker.url, log=log, **environment)
-
-    def run(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement on a connection of its own; return its rows."""
-        with psycopg.connect(self.database.url, autocommit=True, connect_timeout=5) as connection:
-            cursor = connection.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
-
-    def set_read_only(self, *, on: bool) -> None:
-        """Let the database refuse every write, or accept them again."""
-        with psycopg.connect(self.database.superuser_url, autocommit=True) as connection:
-            connection.execute("SET default_transaction_read_only = off")
-            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}")
-            connection.execute("SELECT pg_reload_conf()")
-
-    def bridge_is_ready(self) -> bool:
-        """Return whether the bridge's present process has said that it is connected."""
-        process = self.bridge.process
-        if process is None or process.poll() is not None:
-            raise RuntimeError(self.bridge.text())
-        rows = self.run("SELECT detail FROM sensors_servicetick WHERE name = 'bridge 0/1'")
-        return bool(rows) and rows[0][0]["pid"] == process.pid and rows[0][0]["connected"]
-
-    def stored(self) -> list[int]:
-        """Return the numbers of all stored messages."""
-        return stored_numbers(self.database.url)
+@pytest.fixture
+def small_disk(own_place: DataDir) -> Iterator[SmallDisk]:
+    """Return the small disk on which this test's PostgreSQL will live; must stand before `stack`."""
+    disk = SmallDisk(make_postgres(own_place).data.parent)
+    disk.mount()
+    # Its owner was that of the folder beneath.
+    make_postgres(own_place)
+    yield disk
+    disk.unmount()
 
 
-class Load:
-    """Publishes numbered measurements at a steady rate from a thread; knows which were acknowledged."""
-
-    def __init__(self, port: int, *, rate: float) -> None:
-        """port: of the broker on this machine. rate: messages/s."""
-        self._client = Client(f"mqtt://127.0.0.1:{port}", client_id=f"load-{secrets.token_hex(4)}", clean=False)
-        self._rate = rate
-        self._numbers: dict[int, int] = {}
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._publish, daemon=True)
-        self.count = 0
-
-    def start(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def end(self) -> None:
-        """Stop publishing; acknowledgements may still come."""
-        self._ending.set()
-        self._thread.join()
-
-    def outstanding(self) -> int:
-        """Return how many messages the broker has not acknowledged yet."""
-        return len(self._numbers) - len(self._client.acknowledged & self._numbers.keys())
-
-    def acknowledged(self) -> set[int]:
-        """Return the numbers of the messages that the broker acknowledged."""
-        return {self._numbers[packet] for packet in list(self._client.acknowledged) if packet in self._numbers}
-
-    def run_for(self, count: int) -> None:
-        """Wait until so many more messages were published."""
-        target = self.count + count
-        wait_until(lambda: self.count >= target, 180, f"{count} more messages")
-
-    def close(self) -> None:
-        """Disconnect, whatever is still to be acknowledged."""
-        self._ending.set()
-        self._client.close()
-
-    def _publish(self) -> None:
-        began = time.monotonic()
-        while not self._ending.is_set():
-            number = self.count
-            # Packet ids come again after 65,535; no test here sends as many.
-            packet = self._client.send(
-                f"measurements/s-{number % SENSORS}", {"measurements": [measurement({"n": number})]}
-            )
-            self._numbers[packet] = number
-            self.count += 1
-            self._ending.wait(max(0.0, began + self.count / self._rate - time.monotonic()))
+@pytest.fixture
+def database(
+    own_place: DataDir, own_servers: Callable[[PostgresServer], PostgresServer], made_database: MadeDatabase
+) -> PostgresServer:
+    """Return a running PostgreSQL with fsync, tables and sensors; see `own_postgres`."""
+    made_database.copy_into(own_place)
+    return own_servers(make_postgres(own_place, durable=True))
 
 
 @pytest.fixture
 def stack(
-    own_postgres: PostgresServer, own_valkey: ValkeyServer, own_broker: MosquittoServer, tmp_path: Path
+    database: PostgresServer, own_valkey: ValkeyServer, own_broker: MosquittoServer, tmp_path: Path
 ) -> Iterator[Stack]:
     """Return the stack with its bridge not yet started."""
-    stack = Stack(own_postgres, own_valkey, own_broker, tmp_path / "bridge.log")
+    stack = Stack(database, own_valkey, own_broker, tmp_path)
     yield stack
     stack.bridge.stop()
+
+
+@pytest.fixture
+def django_stack(stack: Stack, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+    """Return the stack with its database as Django's own, for services and for parts that run in this process."""
+    with django_db_blocker.unblock(), django_on(stack.database):
+        yield stack
 
 
 @pytest.fixture
@@ -147,10 +77,63 @@ def make_load(stack: Stack) -> Iterator[Callable[..., Load]]:
     """Return a function that starts a load on the stack's broker."""
     loads: list[Load] = []
 
-    def make(*, rate: float) -> Load:
-        loads.append(Load(stack.broker.port, rate=rate).start())
+    def make(*, rate: float, first: int = 0) -> Load:
+        loads.append(Load(stack.broker.port, rate=rate, first=first).start())
         return loads[-1]
 
     yield make
     for load in loads:
         load.close()
+
+
+@pytest.fixture
+def devices(stack: Stack) -> Iterator[Devices]:
+    """Return sensors that answer their configurations."""
+    devices = Devices(stack.broker.port)
+    yield devices
+    devices.close()
+
+
+@pytest.fixture
+def make_proxy() -> Iterator[Callable[..., Proxy]]:
+    """Return a function that makes a proxy to a server."""
+    proxies: list[Proxy] = []
+
+    def make(url: str, *, mqtt: bool = False) -> Proxy:
+        proxies.append(Proxy(url, mqtt=mqtt))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.fixture
+def make_careless(stack: Stack) -> Iterator[Callable[..., Careless]]:
+    """Return a function that starts a subscriber with one of the usual mistakes, the control of a test."""
+    started: list[Careless] = []
+
+    def make(mistake: str, *, broker_url: str = "", database_url: str = "") -> Careless:
+        started.append(
+            Careless(
+                mistake,
+                broker_url=broker_url or stack.broker.url,
+                database_url=database_url or stack.database.url,
+                truth_url=stack.database.url,
+            )
+        )
+        started[-1].start()
+        return started[-1]
+
+    yield make
+    for careless in started:
+        careless.stop()
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Return a source of random moments; FLEET_TEST_SEED repeats those of a run that failed."""
+    seed = os.environ.get("FLEET_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
+    # Shown when the test fails.
+    print(f"FLEET_TEST_SEED={seed}")
+    return random.Random(seed)
