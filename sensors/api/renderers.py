@@ -7,7 +7,15 @@ import msgspec
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
-_encoder: Final = msgspec.json.Encoder(enc_hook=JSONEncoder().default)
+_default: Final = JSONEncoder().default
+
+
+def _simpler(value: object) -> object:
+    """Return `value` as something that msgspec encodes: a kind of str (REST framework's ErrorDetail) as a str."""
+    return str(value) if isinstance(value, str) else _default(value)
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_simpler)
 
 
 class FastJSONRenderer(JSONRenderer):
