@@ -50,3 +50,12 @@ def refuse_unsafe_settings(**_options: Any) -> None:
     from fleet.checks import refuse_unsafe_settings as refuse  # noqa: PLC0415 - settings are ready only now
 
     refuse()
+
+
+@worker_init.connect
+@beat_init.connect
+def limit_connections(**_options: Any) -> None:
+    """Let the database end what a lost connection would leave behind, the lock of a lane above all."""
+    from sensors.database import limit_connections as limit  # noqa: PLC0415 - settings are ready only now
+
+    limit()

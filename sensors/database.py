@@ -2,10 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from django.db import connection
+
+# No transaction of these processes rests between two statements for longer than the garbage collector takes.
+IDLE_TRANSACTION_S: Final = 20
+LEFT_BEHIND: Final = {
+    "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_S}s",
+    # As fleet/settings.py has them for the other direction.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
 
 def connection_parameters() -> dict[str, Any]:
@@ -15,6 +25,23 @@ def connection_parameters() -> dict[str, Any]:
     for name in ("pool", "context", "cursor_factory", "server_side_binding", "prepare_threshold"):
         parameters.pop(name, None)
     return parameters
+
+
+def limit_connections(*, statement_s: int | None = None) -> None:
+    """Have the server end what connections of this process may leave behind; before the first one is made.
+
+    A client that is gone without a word still holds its locks: on sensors' rows, on a lane. A transaction in which
+    nothing happens is ended after IDLE_TRANSACTION_S, and a client that TCP does not reach after half a minute.
+    statement_s: what no statement of this process may take.
+    """
+    limits = dict(LEFT_BEHIND)
+    if statement_s is not None:
+        limits["statement_timeout"] = f"{statement_s}s"
+    options = connection.settings_dict["OPTIONS"]
+    given = options.get("options", "")
+    # What DATABASE_URL sets itself stays.
+    ours = [f"-c {name}={value}" for name, value in limits.items() if name not in given]
+    options["options"] = " ".join([given, *ours]).strip()
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from fleet.ingest.meters import Meters
 from fleet.ingest.result import BatchResult
 from fleet.ingest.routes import InboundMessage
 from fleet.mqtt.address import BrokerAddress
-from fleet.mqtt.guard import ShardGuard
+from fleet.mqtt.guard import REMIND_S, ShardGuard
 from fleet.mqtt.hints import Hints
 from fleet.mqtt.inbox import Delivery, Inbox
+from fleet.mqtt.markers import Marker, Origin, decode_marker, drained_by
 from fleet.mqtt.publisher import Publisher
 from fleet.mqtt.receiver import Receiver
 from fleet.mqtt.shards import Shard
@@ -48,11 +49,17 @@ class Bridge:
         self._active_at = time.monotonic()
         self._ticked_at = 0.0
         self._stored = 0
-        self._meters = Meters(started_at=datetime.now(UTC))
+        self._started_at = datetime.now(UTC)
+        self._rival_noted_at = -REMIND_S
+        self._meters = Meters(started_at=self._started_at)
         self._marker_topic = shard.marker_topic
         self._inbox = Inbox(max_messages=settings.BRIDGE_QUEUE_MESSAGES, max_bytes=settings.BRIDGE_QUEUE_BYTES)
         self._publisher = Publisher(
-            address, client_id=shard.publisher_id, marker_topic=self._marker_topic, mine=shard.owns
+            address,
+            client_id=shard.publisher_id,
+            marker_topic=self._marker_topic,
+            make_marker=lambda: self._origin().marker(now=datetime.now(UTC)).encoded(),
+            mine=shard.owns,
         )
         self._receiver = Receiver(
             address,
@@ -139,14 +146,30 @@ class Bridge:
         return None
 
     def _drained(self, delivery: Delivery) -> Drained | None:
-        """Return the proof in a marker: everything that the broker queued before it has been taken."""
         self._publisher.marker_arrived()
-        try:
-            until = datetime.fromtimestamp(float(delivery.message.payload), UTC)
-        except (ValueError, OverflowError, OSError):
+        marker = decode_marker(delivery.message.payload)
+        if marker is None:
             return None
-        # Somebody else's marker cannot prove the future.
-        return Drained(str(self._shard), min(until, delivery.message.received_at))
+        if self._origin().has_rival(marker):
+            self._meet_rival(marker)
+        return drained_by(marker, delivery, self._shard)
+
+    def _origin(self) -> Origin:
+        return Origin(self._guard.database, self._started_at.timestamp())
+
+    def _meet_rival(self, marker: Marker) -> None:
+        """Two bridges take the session from each other, without end unless one gives way: the younger one."""
+        gives_way = self._origin().gives_way_to(marker)
+        if gives_way or time.monotonic() - self._rival_noted_at > REMIND_S:
+            self._rival_noted_at = time.monotonic()
+            log.error(
+                "another bridge, with another database, uses this session",
+                shard=str(self._shard),
+                its_start=datetime.fromtimestamp(marker.started_s, UTC).isoformat(timespec="seconds"),
+                this_one="ends" if gives_way else "stays",
+            )
+        if gives_way:
+            self._shard_taken()
 
     def _tick(self) -> None:
         now = time.monotonic()

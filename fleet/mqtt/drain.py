@@ -20,6 +20,7 @@ from fleet.ingest.routes import InboundMessage
 from fleet.mqtt.address import BrokerAddress, make_client
 from fleet.mqtt.bridge import BATCH_MESSAGES, RETRY_S
 from fleet.mqtt.inbox import Delivery, Inbox
+from fleet.mqtt.markers import Marker, decode_marker, drained_by
 from fleet.mqtt.receiver import Receiver
 from fleet.mqtt.sessions import BROKER_WAIT_S, BrokerUnavailableError
 from fleet.mqtt.shards import Shard
@@ -112,7 +113,8 @@ class Drain:
         drained, is_last = None, False
         for delivery in deliveries:
             if delivery.message.topic == self._shard.marker_topic:
-                drained = drained_by(self._shard, delivery) or drained
+                marker = decode_marker(delivery.message.payload)
+                drained = (marker and drained_by(marker, delivery, self._shard)) or drained
                 is_last = is_last or bytes(delivery.message.payload) in self._sent
             else:
                 messages.append(delivery.message)
@@ -141,7 +143,7 @@ class Drain:
         now = time.monotonic()
         if now - self._sent_at >= MARKER_EVERY_S and self._receiver.connected and self._markers.is_connected():
             self._sent_at = now
-            payload = str(datetime.now(UTC).timestamp()).encode()
+            payload = Marker(datetime.now(UTC).timestamp()).encoded()
             self._sent.add(payload)
             self._markers.publish(self._shard.marker_topic, payload, qos=1)
 
@@ -165,13 +167,3 @@ class Drain:
 
     def _session_lost(self) -> None:
         self._drainage.had_session = False
-
-
-def drained_by(shard: Shard, delivery: Delivery) -> Drained | None:
-    """Return the proof in a marker: everything that the broker queued for `shard` before it has been taken."""
-    try:
-        until = datetime.fromtimestamp(float(delivery.message.payload), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    # Somebody else's marker cannot prove the future.
-    return Drained(str(shard), min(until, delivery.message.received_at))

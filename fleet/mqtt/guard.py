@@ -9,6 +9,7 @@ at the broker.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ import structlog
 from django.db import DatabaseError
 from django.db import connection as django_connection
 
+from fleet.mqtt.markers import database_of
 from fleet.mqtt.shards import BRIDGE_TICK, RESHARD_TICK, WAITING_TICK, Shard, counts_in
 from sensors.activity import record_tick
 from sensors.database import connection_parameters
@@ -40,14 +42,22 @@ RETRY_S: Final = 2.0
 REMIND_S: Final = 30.0
 # A bridge that waits for its shard holds its share for a moment at each attempt.
 SET_WAIT_S: Final = 5
+# How often the connection that holds the lock shows that somebody is at its end, and after how long without that
+# nobody is: the server itself believes in a connection whose client lost its power for hours.
+SHOWN_EVERY_S: Final = 5.0
+DEAD_AFTER_S: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a shard cannot be taken now. why: for people; in_use: the shards of other sets that stand in the way."""
+    """Why a shard cannot be taken now. why: for people; in_use: the shards of other sets that stand in the way.
+
+    passing: nothing stands in the way any more, and the next attempt will do.
+    """
 
     why: str
     in_use: str = ""
+    passing: bool = False
 
 
 class ShardsBusyError(Exception):
@@ -69,6 +79,8 @@ class ShardGuard:
         self._stopping = threading.Event()
         self._connection: psycopg.Connection | None = None
         self._refusal: Refusal | None = None
+        self._backend = 0
+        self.database = ""  # what no other database shares; known once the lock was acquired
         self._thread = threading.Thread(target=self._listen, name="guard", daemon=True)
 
     def acquire(self) -> bool:
@@ -81,7 +93,7 @@ class ShardGuard:
                     self._thread.start()
                     return True
                 _note_waiting(self._shard, self._refusal)
-                if waited_s % REMIND_S == 0 and self._refusal is not None:
+                if waited_s % REMIND_S == 0 and self._refusal is not None and not self._refusal.passing:
                     details = {"in_use": self._refusal.in_use} if self._refusal.in_use else {}
                     log.error(self._refusal.why, shard=str(self._shard), **details)
             except psycopg.Error as error:
@@ -106,20 +118,26 @@ class ShardGuard:
 
     def _try_lock(self) -> bool:
         self._connection = psycopg.connect(**connection_parameters(), autocommit=True)
-        self._refusal = _take(self._connection, self._shard)
+        self._refusal = _take(self._connection, self._shard, former=self._backend)
         if self._refusal is not None:
             self._connection.close()
             return False
+        self._backend = self._connection.info.backend_pid
+        self.database = database_of(self._connection)
         self._connection.execute(f"LISTEN {CHANNEL}")
         return True
 
     def _listen(self) -> None:
+        shown_at = time.monotonic()
         while not self._stopping.is_set():
             try:
                 assert self._connection is not None
                 # A notice wakes at once; the timeout only lets the thread see that it should end.
                 for _ in self._connection.notifies(timeout=1.0, stop_after=1):
                     self._on_notice()
+                if time.monotonic() - shown_at >= SHOWN_EVERY_S:
+                    self._connection.execute("SELECT 1")
+                    shown_at = time.monotonic()
             except psycopg.Error as error:
                 log.warning("the guard's connection is gone; taking the lock again", error=str(error))
                 self._relock()
@@ -134,6 +152,8 @@ class ShardGuard:
             except psycopg.Error:
                 continue
             assert self._refusal is not None
+            if self._refusal.passing:
+                continue
             log.error("another bridge took this shard; ending", shard=str(self._shard), why=self._refusal.why)
             self._on_lost()
             return
@@ -208,8 +228,8 @@ def counts_ticked(connection: psycopg.Connection) -> set[int]:
     return counts_in(row[0].removeprefix(f"{BRIDGE_TICK} ") for row in rows)
 
 
-def _take(connection: psycopg.Connection, shard: Shard) -> Refusal | None:
-    """Take the shard's locks on `connection`; return why not."""
+def _take(connection: psycopg.Connection, shard: Shard, *, former: int) -> Refusal | None:
+    """Take the shard's locks on `connection`; return why not. former: see `_end_dead_holder`."""
     with connection.transaction():
         if not _try(connection, "pg_try_advisory_lock_shared", SET_KEY):
             return Refusal("the shards are being changed by `manage.py reshard`; waiting for it to end")
@@ -229,7 +249,9 @@ def _take(connection: psycopg.Connection, shard: Shard) -> Refusal | None:
                 f" `manage.py reshard {shard.count}` first; waiting",
                 " and ".join(f"a set of {count}" for count in sorted(counts)),
             )
-        if not _try(connection, "pg_try_advisory_lock", shard.count * KEYS_PER_COUNT + shard.index):
+        if not _try(connection, "pg_try_advisory_lock", _key(shard)):
+            if _end_dead_holder(connection, shard, former=former):
+                return Refusal("a dead connection that held this shard's lock is being ended", passing=True)
             return Refusal("another bridge of this shard is running; waiting for it to end")
     row = connection.execute("SELECT detail FROM sensors_servicetick WHERE name = %s", [RESHARD_TICK]).fetchone()
     if row is not None:
@@ -240,6 +262,32 @@ def _take(connection: psycopg.Connection, shard: Shard) -> Refusal | None:
             shard=str(shard),
         )
     return None
+
+
+def _end_dead_holder(connection: psycopg.Connection, shard: Shard, *, former: int) -> bool:
+    """End the connection that holds the shard's lock if nobody is at its end any more; return whether that was so.
+
+    former: the server process of this bridge's own lost connection, 0 if there was none.
+    """
+    row = connection.execute(
+        "SELECT held.pid, activity.state_change, pg_terminate_backend(held.pid)"
+        " FROM pg_locks AS held JOIN pg_stat_activity AS activity ON activity.pid = held.pid"
+        " WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 2"
+        " AND held.classid = %s::bigint::oid AND held.objid = %s::bigint::oid"
+        " AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND (held.pid = %s OR activity.state_change < clock_timestamp() - make_interval(secs => %s))",
+        [LOCK_SPACE, _key(shard), former, DEAD_AFTER_S],
+    ).fetchone()
+    if row is None:
+        return False
+    log.warning(
+        "ended a dead connection that held this shard's lock", shard=str(shard), pid=row[0], silent_since=row[1]
+    )
+    return True
+
+
+def _key(shard: Shard) -> int:
+    return shard.count * KEYS_PER_COUNT + shard.index
 
 
 def _try(connection: psycopg.Connection, function: str, key: int) -> bool:

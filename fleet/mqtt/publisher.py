@@ -49,10 +49,18 @@ class Publisher:
     """Publishes what the outbox holds, newest revisions only, and records what the broker confirmed."""
 
     def __init__(
-        self, address: BrokerAddress, *, client_id: str, marker_topic: str, mine: Callable[[str], bool]
+        self,
+        address: BrokerAddress,
+        *,
+        client_id: str,
+        marker_topic: str,
+        make_marker: Callable[[], bytes],
+        mine: Callable[[str], bool],
     ) -> None:
+        """`mine` tells by sensor whether this shard publishes its configurations."""
         self._mine = mine
         self._marker_topic = marker_topic
+        self._make_marker = make_marker
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._everything = threading.Event()  # publish all current revisions again
@@ -153,7 +161,7 @@ class Publisher:
         sent_at = self._marker_sent_at
         if sent_at is None or now - sent_at > MARKER_LOST_S:
             self._marker_sent_at = now
-            self._client.publish(self._marker_topic, str(datetime.now(UTC).timestamp()), qos=1)
+            self._client.publish(self._marker_topic, self._make_marker(), qos=1)
 
     def _record_confirmed(self) -> None:
         published, cleared = [], []

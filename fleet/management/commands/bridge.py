@@ -1,6 +1,5 @@
 """`manage.py bridge`: the process between the broker and the database."""
 
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from fleet.checks import refuse_unsafe_settings
 from fleet.mqtt.address import BrokerAddress
 from fleet.mqtt.bridge import Bridge
 from fleet.mqtt.shards import Shard
+from sensors.database import limit_connections
 
 
 class Command(BaseCommand):
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         # A stuck statement or lock ends as an error, and is tried again, before the watchdog would end the process.
-        os.environ.setdefault("PGOPTIONS", "-c statement_timeout=30s")
+        limit_connections(statement_s=30)
         bridge = Bridge(address, shard)
         for number in (signal.SIGTERM, signal.SIGINT):
             # In a thread: the handler may interrupt a wait on the very lock that `stop` needs.

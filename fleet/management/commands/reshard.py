@@ -1,7 +1,6 @@
 """`manage.py reshard`: change how many bridges share the sensors."""
 
 import json
-import os
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from fleet.mqtt.guard import SetLock, SetLockLostError, ShardsBusyError
 from fleet.mqtt.reshard import Outcome, Plan, Progress, Resharding, read_plan
 from fleet.mqtt.sessions import BrokerUnavailableError
 from fleet.mqtt.shards import MAX_SHARDS, Shard
+from sensors.database import limit_connections
 
 EXIT_UNAVAILABLE: Final = 69  # EX_UNAVAILABLE of sysexits.h
 EXIT_BUSY: Final = 75  # EX_TEMPFAIL
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             raise CommandError(f"{to} is no number of shards: 1 to {MAX_SHARDS}, one for each bridge")
         self._is_json, self._said_at = options["json"], 0.0
         # A stuck statement ends as an error and is tried again, as in the bridge.
-        os.environ.setdefault("PGOPTIONS", "-c statement_timeout=30s")
+        limit_connections(statement_s=30)
         try:
             plan = read_plan(to)
             if options["dry_run"]:
