@@ -98,7 +98,6 @@ class Hub:
             if not listeners:
                 # Nobody hears what still comes, and so nobody counts it.
                 del self._subscribers[network]
-                self._joined.discard(network)
                 self._unsure.discard(network)
                 self._upto.pop(network, None)
                 self._wanted.set()
@@ -173,6 +172,8 @@ class Hub:
             wanted = self._subscribers.keys()
             if gone := self._asked - wanted:
                 self._asked -= gone
+                # Not by `leave`: for who joins between the two nothing is asked, and so nothing confirmed.
+                self._joined -= gone
                 await connection.send_command("UNSUBSCRIBE", *map(channel_of, gone))
             if new := wanted - self._asked:
                 self._asked |= new
@@ -198,12 +199,12 @@ class Hub:
             self._unconfirmed[network] = left
             return
         self._unconfirmed.pop(network, None)
-        if network not in self._subscribers or network not in self._asked:
+        if network not in self._asked:
             return
         self._joined.add(network)
         if network in self._unsure:
             self._unsure.discard(network)
-            for subscriber in list(self._subscribers[network]):
+            for subscriber in list(self._subscribers.get(network, ())):
                 subscriber.miss(network, None)
         async with self._confirmed:
             self._confirmed.notify_all()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import psutil
@@ -26,12 +27,23 @@ from tests.live.web import ROOT
 AT = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
 
+def channel_at(redis_url: str, network: str) -> str:
+    """Return what processes with this REDIS_URL call the network's channel.
+
+    Not `live.channel_of`, which goes by this process' REDIS_URL: workers of pytest-xdist have a database each, and a
+    Redis of a test's own is used with database 0.
+    """
+    database = urlsplit(redis_url).path.removeprefix("/")
+    return f"fleet.live.{database}.{network}"
+
+
 class Receiver:
     """Hears a network's channel in Redis."""
 
     def __init__(self, network: str, redis_url: str | None = None) -> None:
-        self.channel = live.channel_of(network)
-        self.pubsub = redis.asyncio.from_url(redis_url or settings.REDIS_URL).pubsub()
+        redis_url = redis_url or settings.REDIS_URL
+        self.channel = channel_at(redis_url, network)
+        self.pubsub = redis.asyncio.from_url(redis_url).pubsub()
 
     async def join(self) -> "Receiver":
         await self.pubsub.subscribe(self.channel)
@@ -399,8 +411,11 @@ async def test_a_restarted_redis_is_found_again_and_the_loss_is_told(network, ow
     for i in range(5):
         assert await asyncio.to_thread(sender.send, measurement(network, i)) < 0.1
         await asyncio.sleep(0.3)
+    # A closing message is sent once, whoever hears it: the sender must not find Redis before the receiver has.
+    sender.process.send_signal(signal.SIGSTOP)
     await asyncio.to_thread(own_valkey.start)
     receiver = await Receiver(network, own_valkey.url).join()
+    sender.process.send_signal(signal.SIGCONT)
     # Nothing new is sent: the closing message comes by itself.
     message = await receiver.next(10)
     assert message["upto"] == 6
