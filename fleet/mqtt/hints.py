@@ -2,12 +2,17 @@
 
 import threading
 from collections.abc import Iterable
+from typing import Final
 
 import structlog
 
 from fleet.celery import app
 
 log = structlog.get_logger(__name__)
+
+# The first hint leaves at once. Under load the next ones wait this long, because what a worker does costs as much for
+# each sensor and rule as some twenty samples, however many samples of that sensor have come together.
+EVERY_S: Final = 0.4
 
 
 class Hints:
@@ -53,3 +58,5 @@ class Hints:
                 self.lost += 1
                 if self.lost % 100 == 1:
                     log.warning("a hint to the workers was lost; their tick finds the work", error=str(error)[:200])
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping, EVERY_S)
