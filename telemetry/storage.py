@@ -28,6 +28,9 @@ class Arrival(msgspec.Struct, frozen=True):
     entries: Sequence[Any]
 
 
+# Large pieces, since each write waits for the socket.
+ARRIVALS_PER_WRITE: Final = 100
+
 # The format of COPY … (FORMAT BINARY), PostgreSQL's manual, "COPY": a header, rows of length-prefixed fields, and an
 # end. Times are microseconds since 2000; jsonb is a 1 and its text.
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -129,7 +132,10 @@ def insert_unknown(cursor: Any, table: Table, arrivals: Sequence[Arrival]) -> se
 
 def _copy(cursor: Any, table: Table, into: str, arrivals: Sequence[Arrival]) -> None:
     layout = table.value
-    # In one piece, since each write waits for the socket.
-    rows = chain.from_iterable(map(layout.rows, arrivals))
     with cursor.copy(f"COPY {into} ({layout.all_columns}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(b"".join((_HEADER, *rows, _END)))
+        copy.write(_HEADER)
+        # In pieces, so that the server works on one while the next is made.
+        for start in range(0, len(arrivals), ARRIVALS_PER_WRITE):
+            rows = chain.from_iterable(map(layout.rows, arrivals[start : start + ARRIVALS_PER_WRITE]))
+            copy.write(b"".join(rows))
+        copy.write(_END)

@@ -39,21 +39,26 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 def ingest_batch(messages: Sequence[InboundMessage], *, now: datetime, drained: Drained | None = None) -> BatchResult:
-    """Store `messages` and return what they changed; once it has returned they may be acknowledged.
+    """Parse `messages` and store them like `store_batch`."""
+    return store_batch([parse_message(message) for message in messages], now=now, drained=drained)
+
+
+def store_batch(parts: Sequence[Part], *, now: datetime, drained: Drained | None = None) -> BatchResult:
+    """Store parsed messages and return what they changed; once it has returned they may be acknowledged.
 
     Safe to repeat with the same messages. Raises django.db.DatabaseError when the database is away or unable;
     then nothing, or only whole pieces, were stored, and the same call may be made again.
     """
-    careful = any(message.redelivered for message in messages)
-    result = store([parse_message(message) for message in messages], now=now, careful=careful)
+    careful = any(part.message.redelivered for part in parts)
+    result = store(parts, now=now, careful=careful)
     if drained is not None:
         # After the data: a crash in between only makes the mark older than it could be.
         record_watermark(drained.shard, drained_until=drained.until)
     return result
 
 
-def store(parts: list[Part], *, now: datetime, careful: bool = False) -> BatchResult:
-    """Store parsed messages like `ingest_batch`; careful: expect that some are stored already."""
+def store(parts: Sequence[Part], *, now: datetime, careful: bool = False) -> BatchResult:
+    """Store parsed messages; careful: expect that some are stored already."""
     careful = careful or _repeats.expected()
     tries = 0
     while tries < MISSING_PARTITION_TRIES:
@@ -116,7 +121,7 @@ def _months(parts: Iterable[Part]) -> set[date]:
     return partitions.months_of(entry_time(day * DAY_US) for day in days)
 
 
-def _halves(parts: list[Part], error: DatabaseError) -> list[list[Part]]:
+def _halves(parts: Sequence[Part], error: DatabaseError) -> list[Sequence[Part]]:
     """Return two smaller batches, or the one whose only entry is refused."""
     if len(parts) > 1:
         middle = len(parts) // 2

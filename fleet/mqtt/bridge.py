@@ -11,15 +11,16 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from fleet.ingest import live
-from fleet.ingest.batch import Drained, ingest_batch
+from fleet.ingest.batch import Drained, store_batch
 from fleet.ingest.meters import Meters
 from fleet.ingest.result import BatchResult
-from fleet.ingest.routes import InboundMessage
+from fleet.ingest.routes import Part
 from fleet.mqtt.address import BrokerAddress
 from fleet.mqtt.guard import REMIND_S, ShardGuard
 from fleet.mqtt.hints import Hints
 from fleet.mqtt.inbox import Delivery, Inbox
 from fleet.mqtt.markers import Marker, Origin, decode_marker, drained_by
+from fleet.mqtt.parser import Parsed, Parser
 from fleet.mqtt.publisher import Publisher
 from fleet.mqtt.receiver import Receiver
 from fleet.mqtt.shards import Shard
@@ -27,9 +28,6 @@ from sensors.activity import record_tick
 
 log = structlog.get_logger(__name__)
 
-# A batch is whatever waits, up to this: enough that the commit no longer counts (measured: 500 drain at 9/10 of
-# the rate of 5,000), little enough that a kill costs few redeliveries.
-BATCH_MESSAGES: Final = 500
 TICK_EVERY_S: Final = 2.0
 # Nothing the writer does takes longer: the database's own timeouts are shorter, and end a stuck statement.
 STUCK_AFTER_S: Final = 60.0
@@ -54,6 +52,7 @@ class Bridge:
         self._meters = Meters(started_at=self._started_at)
         self._marker_topic = shard.marker_topic
         self._inbox = Inbox(max_messages=settings.BRIDGE_QUEUE_MESSAGES, max_bytes=settings.BRIDGE_QUEUE_BYTES)
+        self._parser = Parser(self._inbox, marker_topic=self._marker_topic)
         self._publisher = Publisher(
             address,
             client_id=shard.publisher_id,
@@ -85,17 +84,19 @@ class Bridge:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         self._hints.start()
         self._publisher.start()
+        self._parser.start()
         self._receiver.start()
         log.info("bridge started", shard=str(self._shard))
         try:
             while not self._stopping.is_set():
                 self._active_at = time.monotonic()
                 self._tick()
-                deliveries = self._inbox.take(BATCH_MESSAGES, timeout_s=0.5)
-                if deliveries:
-                    self._meters.took(waiting=len(deliveries) + len(self._inbox), now_s=time.monotonic())
-                    self._store(deliveries)
+                batch = self._parser.take(timeout_s=0.5)
+                if batch:
+                    self._meters.took(waiting=len(batch) + self._queue(), now_s=time.monotonic())
+                    self._store(batch)
         finally:
+            self._parser.stop()
             # Acknowledgements of the last batch go out before the connection is closed.
             self._receiver.stop()
             self._publisher.stop()
@@ -105,18 +106,22 @@ class Bridge:
         log.info("bridge stopped", shard=str(self._shard), stored=self._stored)
         return self._exit_code
 
-    def _store(self, deliveries: list[Delivery]) -> None:
-        messages = []
+    def _queue(self) -> int:
+        """Return how many messages wait here for the writer."""
+        return len(self._parser) + len(self._inbox)
+
+    def _store(self, batch: list[Parsed]) -> None:
+        parts = []
         drained = None
-        for delivery in deliveries:
-            if delivery.message.topic == self._marker_topic:
-                drained = self._drained(delivery)
+        for each in batch:
+            if each.part is None:
+                drained = self._drained(each.delivery)
             else:
-                messages.append(delivery.message)
-        result = self._ingest_until_stored(messages, drained)
+                parts.append(each.part)
+        result = self._try_until_stored(parts, drained)
         if result is None:
             return  # Stopping: what is not acknowledged comes again.
-        self._receiver.acknowledge(deliveries)
+        self._receiver.acknowledge([each.delivery for each in batch])
         self._stored += result.stored
         self._meters.answered(result.answered)
         if result.lanes:
@@ -125,13 +130,15 @@ class Bridge:
         if result.rejected:
             log.warning("rejected", **result.rejected)
 
-    def _ingest_until_stored(self, messages: list[InboundMessage], drained: Drained | None) -> BatchResult | None:
+    def _try_until_stored(self, parts: list[Part], drained: Drained | None) -> BatchResult | None:
         attempt = 0
         while not self._stopping.is_set():
             self._active_at = began_s = time.monotonic()
             try:
-                result = ingest_batch(messages, now=datetime.now(UTC), drained=drained)
-                self._meters.stored(result, messages, took_s=time.monotonic() - began_s, committed_at=datetime.now(UTC))
+                result = store_batch(parts, now=datetime.now(UTC), drained=drained)
+                took_s = time.monotonic() - began_s
+                messages = [part.message for part in parts]
+                self._meters.stored(result, messages, took_s=took_s, committed_at=datetime.now(UTC))
                 return result
             except DatabaseError as error:
                 self._meters.failed(now=datetime.now(UTC))
@@ -183,7 +190,7 @@ class Bridge:
                 detail=self._meters.detail(now=datetime.now(UTC), now_s=now)
                 | {
                     "connected": self._receiver.connected,
-                    "queue": len(self._inbox),
+                    "queue": self._queue(),
                     "queue_limit": settings.BRIDGE_QUEUE_MESSAGES,
                     "broker_dropped": self._publisher.broker_dropped,
                     "callback_failures": self._receiver.failures,
@@ -209,6 +216,8 @@ class Bridge:
                 why = "the receiving thread ended"
             elif not self._publisher.is_running() and self._ticked_at:
                 why = "the publishing thread ended"
+            elif not self._parser.is_running() and self._ticked_at:
+                why = "the parsing thread ended"
             elif now - self._active_at > STUCK_AFTER_S:
                 why = "the writer is stuck"
             elif now - self._publisher.active_at > STUCK_AFTER_S:

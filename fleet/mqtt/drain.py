@@ -18,9 +18,10 @@ from fleet.ingest.meters import Meters
 from fleet.ingest.result import BatchResult
 from fleet.ingest.routes import InboundMessage
 from fleet.mqtt.address import BrokerAddress, make_client
-from fleet.mqtt.bridge import BATCH_MESSAGES, RETRY_S
+from fleet.mqtt.bridge import RETRY_S
 from fleet.mqtt.inbox import Delivery, Inbox
 from fleet.mqtt.markers import Marker, decode_marker, drained_by
+from fleet.mqtt.parser import BATCH_BYTES, BATCH_MESSAGES
 from fleet.mqtt.receiver import Receiver
 from fleet.mqtt.sessions import BROKER_WAIT_S, BrokerUnavailableError
 from fleet.mqtt.shards import Shard
@@ -98,7 +99,7 @@ class Drain:
                 self._check()
                 self._await_broker()
                 self._send_marker()
-                deliveries = self._inbox.take(BATCH_MESSAGES, timeout_s=0.2)
+                deliveries = self._inbox.take(BATCH_MESSAGES, BATCH_BYTES, timeout_s=0.2)
                 if deliveries:
                     self._store(deliveries)
                 self._report(self._drainage)

@@ -11,9 +11,6 @@ from fleet.ingest.routes import InboundMessage
 
 # Beside its payload, what one waiting message costs in memory: the structs, the topic, the packet's rest.
 OVERHEAD_BYTES: Final = 600
-# As objects a payload takes about twenty times its size while it is stored; with this much the database has some
-# hundred milliseconds of work.
-BATCH_BYTES: Final = 2 * 1024 * 1024
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -57,14 +54,14 @@ class Inbox:
             self._changed.notify_all()
             return True
 
-    def take(self, limit: int, *, timeout_s: float) -> list[Delivery]:
-        """Return what waits, oldest first, at most `limit` messages and, past the first one, BATCH_BYTES of payload.
+    def take(self, limit: int, limit_bytes: int, *, timeout_s: float) -> list[Delivery]:
+        """Return what waits, oldest first: at most `limit` messages and, past the first, `limit_bytes` of payload.
 
         Waits up to `timeout_s` for the first one.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
-            waiting, room = self._waiting, BATCH_BYTES
+            waiting, room = self._waiting, limit_bytes
             taken: list[Delivery] = []
             while waiting and len(taken) < limit:
                 room -= len(waiting[0].message.payload)

@@ -13,15 +13,20 @@ from typing import Any
 from tests.bench.backlog import Backlog, value_of
 from tests.bench.clients import close, connect_client
 
+# A packet id has 16 bits (MQTT 3.1.1, 2.3.1): paho gives no second message an id that is not confirmed yet.
+UNCONFIRMED = 20_000
+
 
 class Confirmations:
-    """Counts what the broker has confirmed."""
+    """Counts what the broker has confirmed, and lets so many more be published."""
 
     def __init__(self, messages: int) -> None:
         self._left = messages
         self._done = threading.Event()
+        self.room = threading.Semaphore(UNCONFIRMED)
 
     def __call__(self, *_: Any) -> None:
+        self.room.release()
         self._left -= 1
         if not self._left:
             self._done.set()
@@ -36,6 +41,7 @@ def publish_backlog(url: str, backlog: Backlog) -> None:
     client = connect_client(url, "bench-publisher")
     client.on_publish = confirmations = Confirmations(backlog.messages)
     for number in range(backlog.messages):
+        confirmations.room.acquire()
         client.publish(backlog.topic(number), backlog.payload(number), qos=1)
     confirmations.wait(600)
     close(client)

@@ -48,6 +48,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         # A stuck statement or lock ends as an error, and is tried again, before the watchdog would end the process.
         limit_connections(statement_s=30)
+        # Parsing must not keep the writer, which has the database's answer, from going on for Python's 5 ms each time.
+        sys.setswitchinterval(0.0005)
         bridge = Bridge(address, shard)
         for number in (signal.SIGTERM, signal.SIGINT):
             # In a thread: the handler may interrupt a wait on the very lock that `stop` needs.
