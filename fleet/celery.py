@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
@@ -59,3 +59,11 @@ def limit_connections(**_options: Any) -> None:
     from sensors.database import limit_connections as limit  # noqa: PLC0415 - settings are ready only now
 
     limit()
+
+
+@worker_ready.connect
+def collect_less(**_options: Any) -> None:
+    """Let Python look for garbage less often."""
+    from fleet.garbage import collect_less as less  # noqa: PLC0415 - imported when everything else is
+
+    less()

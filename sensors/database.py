@@ -27,16 +27,19 @@ def connection_parameters() -> dict[str, Any]:
     return parameters
 
 
-def limit_connections(*, statement_s: int | None = None) -> None:
+def limit_connections(*, statement_s: int | None = None, by_key: bool = False) -> None:
     """Have the server end what connections of this process may leave behind; before the first one is made.
 
     A client that is gone without a word still holds its locks: on sensors' rows, on a lane. A transaction in which
     nothing happens is ended after IDLE_TRANSACTION_S, and a client that TCP does not reach after half a minute.
-    statement_s: what no statement of this process may take.
+    statement_s: what no statement of this process may take. by_key: this process looks rows up by their keys alone,
+    some hundred at a time, so that reading a whole table is always the worse plan, whatever statistics say.
     """
     limits = dict(LEFT_BEHIND)
     if statement_s is not None:
         limits["statement_timeout"] = f"{statement_s}s"
+    if by_key:
+        limits["enable_seqscan"] = "off"
     options = connection.settings_dict["OPTIONS"]
     given = options.get("options", "")
     # What DATABASE_URL sets itself stays.

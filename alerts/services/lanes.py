@@ -194,24 +194,39 @@ class _Pair:
 
 _MICROSECONDS: Final = "(extract(epoch FROM {0}) * 1000000)::bigint"
 
+# Each sensor and each state is looked up by its key, whatever the planner believes: when a storm has just filled the
+# tables their statistics are those of empty ones, and a plan made for these took seconds.
 _PAIRS: Final = f"""
 SELECT rule.id, sensor.id, state.id, {_MICROSECONDS.format("state.evaluated_until")},
-       {_MICROSECONDS.format("state.inside_since")}, state.value,
-       {LOADED}
-FROM alerts_rule AS rule
-JOIN sensors_sensor AS sensor ON {MATCHES}
-LEFT JOIN alerts_rulestate AS state ON state.rule_id = rule.id AND state.sensor_id = sensor.id
-LEFT JOIN alerts_alert AS alert
-    ON alert.rule_id = rule.id AND alert.sensor_id = sensor.id AND alert.resolved_at IS NULL
-WHERE rule.id = ANY(%s) AND sensor.id = ANY(%s)
+       {_MICROSECONDS.format("state.inside_since")}, state.value
+FROM unnest(%s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (SELECT * FROM sensors_sensor WHERE id = wanted.id LIMIT 1) AS sensor
+JOIN alerts_rule AS rule ON rule.id = ANY(%s) AND {MATCHES}
+LEFT JOIN LATERAL (
+    SELECT * FROM alerts_rulestate WHERE rule_id = rule.id AND sensor_id = sensor.id LIMIT 1
+) AS state ON true
+"""  # noqa: S608 - only constants of this app
+
+# Few of the pairs have one.
+_OPEN_ALERTS: Final = f"""
+SELECT alert.rule_id, alert.sensor_id, {LOADED}
+FROM unnest(%s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM alerts_alert WHERE rule_id = wanted.id AND sensor_id = ANY(%s) AND resolved_at IS NULL OFFSET 0
+) AS alert
 """  # noqa: S608 - only constants of this app
 
 
 def _pairs(cursor: Any, rule_ids: list[int], sensor_ids: list[int]) -> list[_Pair]:
-    cursor.execute(_PAIRS, [rule_ids, sensor_ids])
+    cursor.execute(_PAIRS, [sensor_ids, rule_ids])
+    rows = cursor.fetchall()
+    # Only this transaction opens alerts of these sensors; an operator may resolve one at any time.
+    cursor.execute(_OPEN_ALERTS, [rule_ids, sensor_ids])
+    alerts = {(rule_id, sensor_id): alert for rule_id, sensor_id, *alert in cursor.fetchall()}
     pairs = []
-    for rule_id, sensor_id, state_id, until, inside, value, *alert in cursor.fetchall():
-        if alert[0] is None:
+    for rule_id, sensor_id, state_id, until, inside, value in rows:
+        alert = alerts.get((rule_id, sensor_id))
+        if alert is None:
             # No open episode, also when an operator has just resolved it: only `until` still counts.
             pairs.append(_Pair(rule_id, sensor_id, state_id, Progress(until=until), None))
             continue

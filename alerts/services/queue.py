@@ -136,6 +136,8 @@ def waiting_samples(lanes: Collection[int]) -> dict[int, int]:
 def _in_order(block: SampleBlock) -> SampleBlock:
     """Return the block with its samples in the order of their clock, equal times as they came."""
     measured = block.measured
+    if len(measured) == 1:
+        return block
     order = sorted(range(len(measured)), key=measured.__getitem__)
     if order == list(range(len(order))):
         return block
@@ -148,6 +150,12 @@ def _numbers(block: SampleBlock) -> SampleBlock | None:
     whole = False
     for name, column in block.columns.items():
         values = column
+        if len(column) == 1:
+            # One message of one measurement from each sensor: what is done for many costs more than it saves.
+            number = _number(column[0])
+            if number is not None:
+                columns[name], whole = [number], True
+            continue
         # The usual column at once; its sum is finite if all of them are, save for the largest of doubles.
         if set(map(type, column)) != {float} or not math.isfinite(sum(column)):  # type: ignore[arg-type]
             values = [_number(value) for value in column]

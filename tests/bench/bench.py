@@ -69,7 +69,7 @@ class Bench:
         return self._kept.enter_context(self.installation(name))
 
     def backlog(self, run: int, *, messages: int, entries: int = 1, sensors: int | None = None) -> Backlog:
-        """Return the backlog of run `run`: each is measured after the one before it, as rules expect."""
+        """Return the backlog of run `run`, from -1 on: each is measured after the one before it, as rules expect."""
         backlog = Backlog(messages, entries, sensors or self.options.sensors, 0.0)
         later_runs = self.options.runs - run - 1
         return Backlog(messages, entries, backlog.sensors, time.time() - later_runs * (backlog.span_s + 60))

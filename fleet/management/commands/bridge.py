@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from fleet.checks import refuse_unsafe_settings
+from fleet.garbage import collect_less
 from fleet.mqtt.address import BrokerAddress
 from fleet.mqtt.bridge import Bridge
 from fleet.mqtt.shards import Shard
@@ -47,10 +48,11 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         # A stuck statement or lock ends as an error, and is tried again, before the watchdog would end the process.
-        limit_connections(statement_s=30)
+        limit_connections(statement_s=30, by_key=True)
         # Parsing must not keep the writer, which has the database's answer, from going on for Python's 5 ms each time.
         sys.setswitchinterval(0.0005)
         bridge = Bridge(address, shard)
+        collect_less()
         for number in (signal.SIGTERM, signal.SIGINT):
             # In a thread: the handler may interrupt a wait on the very lock that `stop` needs.
             signal.signal(number, lambda *_: threading.Thread(target=bridge.stop).start())

@@ -63,7 +63,7 @@ class Command(BaseCommand):
             raise CommandError(f"{to} is no number of shards: 1 to {MAX_SHARDS}, one for each bridge")
         self._is_json, self._said_at = options["json"], 0.0
         # A stuck statement ends as an error and is tried again, as in the bridge.
-        limit_connections(statement_s=30)
+        limit_connections(statement_s=30, by_key=True)
         try:
             plan = read_plan(to)
             if options["dry_run"]:
