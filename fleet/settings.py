@@ -127,20 +127,6 @@ MQTT_URL = env.str("MQTT_URL", default="mqtt://127.0.0.1:1883")
 # How simulated sensors log in, where they need another way than MQTT_URL's host without a login.
 MQTT_SENSOR_URL = env.str("MQTT_SENSOR_URL", default="")
 
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {
-            "hosts": [{"address": REDIS_URL, "socket_timeout": 5, "socket_connect_timeout": 2}],
-            # Messages are already coalesced (sensors/live.py); a reader who is this far behind gets a gap.
-            "capacity": 200,
-            "expiry": 20,
-            # Listeners renew their membership every 10 s; a process that died is written to no longer than this.
-            "group_expiry": 60,
-        },
-    }
-}
-
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A hung Redis fails a publish after two seconds instead of blocking its caller.

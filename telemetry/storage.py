@@ -2,7 +2,7 @@
 
 `insert_new` copies straight into the table and fails if anything in it is known already, which next to never happens;
 `insert_unknown` goes through a temporary table and passes over what is known, at about twice the cost
-(docs/performance.md). Both take a psycopg cursor inside the caller's transaction.
+(docs/decisions/0001-one-jsonb-row-per-measurement.md). Both take a psycopg cursor inside the caller's transaction.
 """
 
 import enum

@@ -103,7 +103,8 @@ class SeriesView(APIView):
         attribute, bounds = read_attribute(request), read_range(request).bounds()
         points = read_number(request, "points", default=DEFAULT_POINTS, least=1, most=MAX_POINTS)
         found = queries.series(sensor, attribute, points=points, **bounds)
-        return Response(serializers.SeriesSerializer(found).data)
+        # As it is: the serializer, which describes it, took longer for 300 points than the database.
+        return Response({"attribute": found.attribute, "bucket_s": found.bucket_s, "points": found.points})
 
 
 class _CsvRenderer(BaseRenderer):
