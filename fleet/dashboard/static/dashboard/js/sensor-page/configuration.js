@@ -102,7 +102,7 @@ export class Configuration {
               h(
                 "span",
                 { class: "sub" },
-                `${revision.created_by ?? "deleted user"} · `,
+                `${revision.created_by ?? "a command or a deleted user"} · `,
                 ago(revision.created_at),
               ),
             ),

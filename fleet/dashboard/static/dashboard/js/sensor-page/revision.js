@@ -93,7 +93,7 @@ export class RevisionView {
 /** @param {any} revision */
 function course(revision) {
   const steps = /** @type {[string, string | null][]} */ ([
-    [`created by ${revision.created_by ?? "a deleted user"}`, revision.created_at],
+    [`created by ${revision.created_by ?? "a command or a deleted user"}`, revision.created_at],
     ["published", revision.published_at],
     ["failed", revision.failed_at],
     ["acknowledged", revision.acknowledged_at],
