@@ -199,6 +199,7 @@ def test_sums_of_the_largest_numbers_do_not_overflow(sensor: Sensor) -> None:
 
 def test_many_sensors_are_rolled_up_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rolling, "SENSORS_PER_STEP", 2)
+    monkeypatch.setattr(rolling, "MOST_SENSORS_PER_STEP", 2)
     sensors = [make_sensor() for _ in range(7)]
     for number, each in enumerate(sensors):
         put_measurements(each, [(T0 - hours * HOUR, {"t": number}) for hours in range(1, 4)])
@@ -208,6 +209,14 @@ def test_many_sensors_are_rolled_up_in_steps(monkeypatch: pytest.MonkeyPatch) ->
     assert done.steps >= 4
     assert [rolled(each) for each in sensors] == [summed(stored(each)) for each in sensors]
     assert not rollups.work_left()
+
+
+def test_steps_take_more_sensors_while_they_bring_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rolling, "SENSORS_PER_STEP", 2)
+    for _ in range(14):
+        put_measurements(make_sensor(), [(T0 - HOUR, {"t": 1})])
+
+    assert roll_up(T0 + HOUR).steps == 3
 
 
 def test_a_run_ends_when_its_time_is_up(sensor: Sensor) -> None:
@@ -303,7 +312,7 @@ def test_a_step_that_is_killed_anywhere_changes_nothing(
         if step == "late":
             rolling._roll_late(rollups.Rolled(), due_at=timezone.now() + HOUR)
         else:
-            rolling._roll_ahead(rollups.Rolled(), horizon=T0)
+            rolling._roll_ahead(rollups.Rolled(), horizon=T0, sensors=1)
 
     killed = 0
     while True:

@@ -122,7 +122,7 @@ def test_a_series_is_what_a_full_scan_finds_however_far_it_is_rolled_up(
                 rolling._roll_late(rollups.Rolled(), due_at=T0 - NO_MATTER_HOW_OLD)
         elif action == "ahead":
             for _ in range(detail):
-                rolling._roll_ahead(rollups.Rolled(), horizon=rollups.current_horizon())
+                rolling._roll_ahead(rollups.Rolled(), horizon=rollups.current_horizon(), sensors=20)
         elif action == "rebuild":
             rollups.rebuild([sensor.pk])
         else:
