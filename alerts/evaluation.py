@@ -8,7 +8,7 @@ import enum
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 SECOND_US: Final = 1_000_000
 # Networks and queues take seconds; what takes longer than a minute was kept back somewhere.
@@ -65,36 +65,26 @@ class Progress:
     value: float | None = None
 
 
-class Series:
-    """The samples of one sensor's attribute, in columns of equal length, as they were stored.
+class Span(NamedTuple):
+    """The least and the greatest value of some samples, and the newest time of those that have one."""
 
-    values: None where a sample has no number of this attribute; no other value is not finite.
-    low, high, newest: the least and greatest value and the newest time of those that have one.
+    low: float
+    high: float
+    newest: int
+
+
+def span(measured: Sequence[int], values: Sequence[float | None]) -> Span | None:
+    """Return the span of columns of equal length, ordered by `measured`; None if no value is a number.
+
+    values: None where a sample has no number; no other value is not finite.
     """
-
-    __slots__ = ("high", "low", "measured", "newest", "received", "values")
-
-    def __init__(self, measured: Sequence[int], received: Sequence[int], values: Sequence[float | None]) -> None:
-        """There must be at least one value that is not None."""
-        self.measured = measured
-        self.received = received
-        self.values = values
-        numbers = values
-        times = measured
-        if None in values:
-            numbers = [value for value in values if value is not None]
-            times = [at for at, value in zip(measured, values, strict=True) if value is not None]
-        self.low: float = min(numbers)  # type: ignore[type-var, assignment]
-        self.high: float = max(numbers)  # type: ignore[type-var, assignment]
-        self.newest = max(times)
-
-    def samples(self) -> Iterable[Sample]:
-        """Return what `evaluate` takes."""
-        return [
-            (measured, received, value)
-            for measured, received, value in zip(self.measured, self.received, self.values, strict=True)
-            if value is not None
-        ]
+    if None not in values:
+        return Span(min(values), max(values), measured[-1])  # type: ignore[type-var, arg-type]
+    numbers = [(at, value) for at, value in zip(measured, values, strict=True) if value is not None]
+    if not numbers:
+        return None
+    least, greatest = min(value for _, value in numbers), max(value for _, value in numbers)
+    return Span(least, greatest, numbers[-1][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +112,15 @@ def threshold(
     )
 
 
-def evaluate_calm(limits: Threshold, progress: Progress, series: Series) -> Progress | None:
-    """Return what `evaluate` would if nothing is and nothing becomes violated, or None if that is not certain.
+def calm_band(limits: Iterable[Threshold]) -> tuple[float, float]:
+    """Return the least and the greatest value that none of `limits` minds.
 
-    Nearly all samples of a healthy fleet, at the cost of two comparisons however many they are.
+    Nearly all samples of a healthy fleet lie between them: two comparisons for any number of samples and rules.
     """
-    if progress.phase is not Phase.CALM or series.low < limits.below or series.high > limits.above:
-        return None
-    if progress.until is not None and progress.until >= series.newest:
-        return progress
-    return Progress(until=series.newest)
+    low, high = -math.inf, math.inf
+    for each in limits:
+        low, high = max(low, each.below), min(high, each.above)
+    return low, high
 
 
 def evaluate(

@@ -1,5 +1,5 @@
 from alerts.models.alert import Alert, AlertState, Resolution, Silence
-from alerts.models.evaluation import EvaluationBatch, RuleState, ScopeChange
+from alerts.models.evaluation import EvaluationBatch, EvaluationProgress, RuleState, ScopeChange
 from alerts.models.rule import AlertSeverity, Rule, RuleKind, RuleScope
 
 __all__ = [
@@ -7,6 +7,7 @@ __all__ = [
     "AlertSeverity",
     "AlertState",
     "EvaluationBatch",
+    "EvaluationProgress",
     "Resolution",
     "Rule",
     "RuleKind",

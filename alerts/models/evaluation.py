@@ -1,4 +1,4 @@
-"""The durable queue of samples, how far each rule is with each sensor, and what must be matched anew."""
+"""The durable queue of samples, how far they were evaluated, and what must be matched anew."""
 
 from django.db import models
 from django.db.models import Q
@@ -12,7 +12,7 @@ class EvaluationBatch(models.Model):
 
     Written in the transaction of ingest, deleted in the transaction that evaluated it. A lane holds the sensors
     whose id modulo LANES is its number; whoever evaluates a lane locks it, so no sensor's samples are overtaken.
-    `samples` is the msgpack encoding of a list of [sensor_id, [measured_at, …], [received_at, …],
+    `samples` is the msgpack encoding of a list of [[sensor_id, …], [measured_at, …], [received_at, …],
     {attribute: [number or nil, …]}], times in microseconds since 1970.
     """
 
@@ -25,12 +25,29 @@ class EvaluationBatch(models.Model):
         indexes = [models.Index(fields=["lane", "id"], name="evaluation_lane")]
 
 
+class EvaluationProgress(models.Model):
+    """Up to where a sensor's samples were evaluated; moved by whoever evaluates its lane.
+
+    One row a sensor and none for each rule, because nearly every sample moves this and changes nothing else.
+    """
+
+    # Deleted by the database with the sensor (fourth migration), as `RuleState` is.
+    sensor = models.OneToOneField(
+        Sensor, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
+    )
+    # By attribute the newest evaluated sample, in microseconds since 1970: what is not newer changes nothing.
+    newest = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "evaluation progress"
+
+
 class RuleState(models.Model):
     """How far one rule is with one sensor.
 
-    Of threshold rules: made and moved by the evaluation of the sensor's lane; whether an episode is open is told
-    by its alert alone. Of staleness and gateway rules: made by `match_changes` for every sensor that the rule
-    covers, moved by the sweep.
+    Of threshold rules what the alert of an open episode does not tell: made, moved and deleted by the evaluation of
+    the sensor's lane (where a person resolved it, by that of the next episode). Of staleness and gateway rules: made
+    by `match_changes` for every sensor that the rule covers, moved by the sweep.
     """
 
     # Deleted by the database with their rule or sensor (second migration): it locks the parent first, as everybody
@@ -44,9 +61,7 @@ class RuleState(models.Model):
     )
     sensor = models.ForeignKey(Sensor, on_delete=models.DO_NOTHING, db_constraint=False, related_name="rule_states")
 
-    # Threshold rules: the newest sample that was looked at; what is not newer changes nothing.
-    evaluated_until = models.DateTimeField(null=True)
-    # Since when every sample of an open episode was inside by at least the hysteresis.
+    # Threshold rules: since when every sample of an open episode was inside by at least the hysteresis.
     inside_since = models.DateTimeField(null=True)
     # The newest violating value of the open episode.
     value = models.FloatField(null=True)

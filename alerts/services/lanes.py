@@ -5,20 +5,23 @@ states, alerts; several of a kind by id. Whoever cannot keep to it skips what is
 """
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
 
-from alerts.evaluation import LATE_AT_LEAST_US, Phase, Progress, Series, Transition, evaluate, evaluate_calm
+from alerts.evaluation import Sample, evaluate, span
 from alerts.models import EvaluationBatch
-from alerts.queries import MATCHES, expected_intervals_us
-from alerts.services.episodes import LOADED, Episode, store_episodes
+from alerts.queries import expected_intervals_us
+from alerts.services.episodes import Episode, store_episodes
 from alerts.services.locks import pass_turnstiles, try_lanes
+from alerts.services.open_episodes import Pair, load_open, store_pairs
+from alerts.services.progress import Newest, load_progress, store_progress
 from alerts.services.queue import LANES, SampleBlock, decode_blocks, waiting_samples
-from alerts.services.thresholds import WatchedRule, watched_rules
+from alerts.services.thresholds import Watch, watched_rules, watches_of
+from sensors.database import driver_cursor
 
 logger = logging.getLogger(__name__)
 
@@ -124,163 +127,97 @@ def _take(cursor: Any, lanes: list[int]) -> tuple[list[int], list[SampleBlock]]:
 
 
 def _evaluate(cursor: Any, blocks: list[SampleBlock], *, now: datetime) -> None:
-    series = _series(blocks)
-    attributes = {attribute for _, attribute in series}
-    sensor_ids = list({sensor_id for sensor_id, _ in series})
+    sensor_ids = list({sensor_id for block in blocks for sensor_id in block.sensor_ids})
     pass_turnstiles(cursor, sensor_ids)
     # Keeps the sensors from being deleted while rows that point at them are made.
     cursor.execute("SELECT id FROM sensors_sensor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [sensor_ids])
     sensor_ids = [row[0] for row in cursor.fetchall()]
-    rules = watched_rules(sensor_ids, attributes)
+    rules = watched_rules(sensor_ids, {attribute for block in blocks for attribute in block.columns})
     if not rules:
         return
-    pairs = _pairs(cursor, list(rules), sensor_ids)
-    intervals = _intervals(blocks, rules, sensor_ids)
-    changed: list[_Pair] = []
-    episodes: list[Episode] = []
-    for pair in pairs:
-        watched = rules[pair.rule_id]
-        values = series.get((pair.sensor_id, watched.rule.attribute))
-        if values is None:
-            continue
-        transitions: list[Transition] = []
-        progress = evaluate_calm(watched.limits, pair.progress, values)
-        if progress is None:
-            progress, transitions = evaluate(
-                watched.limits, pair.progress, values.samples(), interval_us=intervals.get(pair.sensor_id)
-            )
-        if progress == pair.progress:
-            continue
-        episode = pair.episode
-        for transition in transitions:
-            if episode is None or episode.is_over:
-                episode = Episode(watched.rule, pair.sensor_id)
-                episodes.append(episode)
-            episode.apply(transition)
-        if pair.episode is not None and (transitions or pair.episode.refresh(progress.value, now=now)):
-            episodes.append(pair.episode)
-        pair.progress = progress
-        changed.append(pair)
-    _store_states(cursor, changed)
-    store_episodes(cursor, episodes, now=now)
+    watches = watches_of(cursor, rules, sensor_ids)
+    pairs = load_open(cursor, rules, sensor_ids)
+    is_open = {(sensor_id, rules[rule_id].rule.attribute) for rule_id, sensor_id in pairs}
+    with driver_cursor() as quick:
+        newest = load_progress(quick, watches)
+        known = set(newest)
+        concerns, moved = _look_over(blocks, watches, newest, is_open)
+        store_progress(quick, newest, moved=moved, known=known)
+    if concerns:
+        _move(cursor, concerns, pairs, now=now)
 
 
-def _series(blocks: list[SampleBlock]) -> dict[tuple[int, str], Series]:
-    """Return the samples by sensor and attribute, in the order of the blocks."""
-    columns: dict[tuple[int, str], tuple[list[int], list[int], list[float | None]]] = {}
+class _Concern(NamedTuple):
+    """Samples of which some rule of `watch` may make something. until: the newest one evaluated before them."""
+
+    sensor_id: int
+    watch: Watch
+    samples: list[Sample]
+    until: int | None
+
+
+def _look_over(
+    blocks: Iterable[SampleBlock],
+    watches: Mapping[int, Mapping[str, Watch]],
+    newest: Newest,
+    is_open: set[tuple[int, str]],
+) -> tuple[list[_Concern], set[int]]:
+    """Move `newest` on; return what must be looked at sample by sample, and the sensors that were moved.
+
+    is_open: the sensors and attributes with open episodes; what concerns a rule here joins them.
+    """
+    concerns: list[_Concern] = []
+    moved: set[int] = set()
     for block in blocks:
-        for attribute, values in block.columns.items():
-            measured, received, column = columns.setdefault((block.sensor_id, attribute), ([], [], []))
-            measured += block.measured
-            received += block.received
-            column += values
-    return {key: Series(*column) for key, column in columns.items()}
+        for sensor_id, start, end in block.runs():
+            of_sensor = watches.get(sensor_id)
+            if of_sensor is None:
+                continue
+            known = newest.setdefault(sensor_id, {})
+            for attribute, column in block.columns.items():
+                watch = of_sensor.get(attribute)
+                if watch is None:
+                    continue
+                if end - start == 1:
+                    value, at = column[start], block.measured[start]
+                    found = None if value is None else (value, value, at)
+                else:
+                    found = span(block.measured[start:end], column[start:end])
+                if found is None:
+                    continue
+                low, high, at = found
+                until = known.get(attribute)
+                if until is not None and at <= until:
+                    continue
+                if low < watch.low or high > watch.high or (sensor_id, attribute) in is_open:
+                    samples = block.samples(attribute, start, end)
+                    concerns.append(_Concern(sensor_id, watch, samples, until))
+                    is_open.add((sensor_id, attribute))
+                known[attribute] = at
+                moved.add(sensor_id)
+    return concerns, moved
 
 
-class _Pair:
-    """One rule and one sensor, where they are."""
-
-    __slots__ = ("episode", "progress", "rule_id", "sensor_id", "state_id")
-
-    def __init__(
-        self, rule_id: int, sensor_id: int, state_id: int | None, progress: Progress, episode: Episode | None
-    ) -> None:
-        self.rule_id = rule_id
-        self.sensor_id = sensor_id
-        self.state_id = state_id
-        self.progress = progress
-        self.episode = episode
-
-
-_MICROSECONDS: Final = "(extract(epoch FROM {0}) * 1000000)::bigint"
-
-# Each sensor and each state is looked up by its key, whatever the planner believes: when a storm has just filled the
-# tables their statistics are those of empty ones, and a plan made for these took seconds.
-_PAIRS: Final = f"""
-SELECT rule.id, sensor.id, state.id, {_MICROSECONDS.format("state.evaluated_until")},
-       {_MICROSECONDS.format("state.inside_since")}, state.value
-FROM unnest(%s::bigint[]) AS wanted (id)
-CROSS JOIN LATERAL (SELECT * FROM sensors_sensor WHERE id = wanted.id LIMIT 1) AS sensor
-JOIN alerts_rule AS rule ON rule.id = ANY(%s) AND {MATCHES}
-LEFT JOIN LATERAL (
-    SELECT * FROM alerts_rulestate WHERE rule_id = rule.id AND sensor_id = sensor.id LIMIT 1
-) AS state ON true
-"""  # noqa: S608 - only constants of this app
-
-# Few of the pairs have one.
-_OPEN_ALERTS: Final = f"""
-SELECT alert.rule_id, alert.sensor_id, {LOADED}
-FROM unnest(%s::bigint[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    SELECT * FROM alerts_alert WHERE rule_id = wanted.id AND sensor_id = ANY(%s) AND resolved_at IS NULL OFFSET 0
-) AS alert
-"""  # noqa: S608 - only constants of this app
-
-
-def _pairs(cursor: Any, rule_ids: list[int], sensor_ids: list[int]) -> list[_Pair]:
-    cursor.execute(_PAIRS, [sensor_ids, rule_ids])
-    rows = cursor.fetchall()
-    # Only this transaction opens alerts of these sensors; an operator may resolve one at any time.
-    cursor.execute(_OPEN_ALERTS, [rule_ids, sensor_ids])
-    alerts = {(rule_id, sensor_id): alert for rule_id, sensor_id, *alert in cursor.fetchall()}
-    pairs = []
-    for rule_id, sensor_id, state_id, until, inside, value in rows:
-        alert = alerts.get((rule_id, sensor_id))
-        if alert is None:
-            # No open episode, also when an operator has just resolved it: only `until` still counts.
-            pairs.append(_Pair(rule_id, sensor_id, state_id, Progress(until=until), None))
-            continue
-        episode = Episode.load(alert)
-        progress = Progress(
-            phase=Phase(episode.state),
-            until=until,
-            started=episode.started,
-            inside=inside,
-            value=episode.value if value is None else value,
-        )
-        pairs.append(_Pair(rule_id, sensor_id, state_id, progress, episode))
-    return pairs
-
-
-def _intervals(blocks: list[SampleBlock], rules: dict[int, WatchedRule], sensor_ids: list[int]) -> dict[int, int]:
-    """Return the expected intervals of the sensors, if anything here can depend on them."""
-    gaps_matter = any(watched.limits.for_us for watched in rules.values())
-    # No sample of a block is later than this; blocks are in the order of the sensor's clock.
-    if gaps_matter or any(max(block.received) - block.measured[0] > LATE_AT_LEAST_US for block in blocks):
-        return expected_intervals_us(sensor_ids)
-    return {}
-
-
-_MOMENT: Final = "'epoch'::timestamptz + new.{0} * interval '1 microsecond'"
-
-_UPDATE_STATES: Final = f"""
-UPDATE alerts_rulestate AS state SET
-    evaluated_until = {_MOMENT.format("until")}, inside_since = {_MOMENT.format("inside")}, value = new.value
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::double precision[]) AS new (id, until, inside, value)
-WHERE state.id = new.id
-"""  # noqa: S608 - only constants of this app
-
-_INSERT_STATES: Final = f"""
-INSERT INTO alerts_rulestate (rule_id, sensor_id, evaluated_until, inside_since, value, waiting)
-SELECT new.rule_id, new.sensor_id, {_MOMENT.format("until")}, {_MOMENT.format("inside")}, new.value, false
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::double precision[])
-     AS new (rule_id, sensor_id, until, inside, value)
-"""  # noqa: S608 - only constants of this app
-
-
-def _store_states(cursor: Any, pairs: list[_Pair]) -> None:
-    old = sorted((pair for pair in pairs if pair.state_id is not None), key=lambda pair: pair.state_id or 0)
-    if old:
-        cursor.execute(_UPDATE_STATES, [[pair.state_id for pair in old], *_columns(old)])
-    new = [pair for pair in pairs if pair.state_id is None]
-    if new:
-        ids = [[pair.rule_id for pair in new], [pair.sensor_id for pair in new]]
-        cursor.execute(_INSERT_STATES, [*ids, *_columns(new)])
-
-
-def _columns(pairs: list[_Pair]) -> list[list[Any]]:
-    return [
-        [pair.progress.until for pair in pairs],
-        [pair.progress.inside for pair in pairs],
-        [pair.progress.value for pair in pairs],
-    ]
+def _move(cursor: Any, concerns: Sequence[_Concern], pairs: dict[tuple[int, int], Pair], *, now: datetime) -> None:
+    """Hold the samples against each rule, and write what they change."""
+    intervals = expected_intervals_us({concern.sensor_id for concern in concerns})
+    changed: dict[tuple[int, int], Pair] = {}
+    episodes: dict[Episode, None] = {}
+    for sensor_id, watch, samples, until in concerns:
+        for watched in watch.rules:
+            key = (watched.rule.pk, sensor_id)
+            pair = pairs.setdefault(key, Pair(*key))
+            before = replace(pair.progress, until=until)
+            after, transitions = evaluate(watched.limits, before, samples, interval_us=intervals.get(sensor_id))
+            for transition in transitions:
+                if pair.episode is None or pair.episode.is_over:
+                    pair.episode = Episode(watched.rule, sensor_id)
+                pair.episode.apply(transition)
+                episodes[pair.episode] = None
+            if not transitions and pair.episode is not None and pair.episode.refresh(after.value, now=now):
+                episodes[pair.episode] = None
+            if transitions or after != replace(before, until=after.until):
+                changed[key] = pair
+            pair.progress = after
+    store_pairs(cursor, list(changed.values()))
+    store_episodes(cursor, list(episodes), now=now)

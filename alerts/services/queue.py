@@ -1,13 +1,16 @@
 """Which samples rules wait for, and the durable queue in which they wait."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 from django.db import connection
 
+from alerts.evaluation import Sample
 from sensors.database import driver_cursor
 
 # Enough that all workers of a large installation find one; each is a row per batch of ingest.
@@ -22,18 +25,42 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class SampleBlock(msgspec.Struct, array_like=True):
-    """Samples of one sensor, in columns of equal length, because nearly all of them are only compared as a whole.
+    """Samples of any sensors of one network, in columns of equal length, because nearly all are only compared.
 
-    measured, received: microseconds since 1970. columns: by attribute its values, None where a sample has no number.
+    sensor_ids: whose each sample is. measured, received: microseconds since 1970. columns: by attribute its values,
+    None where a sample has no number. As it is queued: by sensor, then by `measured`.
     """
 
-    sensor_id: int
+    sensor_ids: list[int]
     measured: list[int]
     received: list[int]
     columns: dict[str, list[float | None]]
 
     def __len__(self) -> int:
         return len(self.measured)
+
+    def picked(self, indexes: Sequence[int]) -> "SampleBlock":
+        """Return a block of the samples at `indexes`, in that order."""
+        if len(indexes) == 1:
+            (index,) = indexes
+            columns = {name: [values[index]] for name, values in self.columns.items()}
+            return SampleBlock([self.sensor_ids[index]], [self.measured[index]], [self.received[index]], columns)
+        pick = itemgetter(*indexes)
+        columns = {name: list(pick(values)) for name, values in self.columns.items()}
+        return SampleBlock(list(pick(self.sensor_ids)), list(pick(self.measured)), list(pick(self.received)), columns)
+
+    def samples(self, attribute: str, start: int, end: int) -> list[Sample]:
+        """Return those from `start` until before `end` that have a number of `attribute`."""
+        rows = zip(self.measured[start:end], self.received[start:end], self.columns[attribute][start:end], strict=True)
+        return [(measured, received, value) for measured, received, value in rows if value is not None]
+
+    def runs(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (sensor, start, end) of the samples of each sensor, of a block as it is queued."""
+        start = 0
+        for sensor_id, group in groupby(self.sensor_ids):
+            end = start + sum(1 for _ in group)
+            yield sensor_id, start, end
+            start = end
 
 
 _decoder = msgspec.msgpack.Decoder(list[SampleBlock])
@@ -77,15 +104,17 @@ def watched_attributes(network_ids: Collection[int]) -> dict[int, frozenset[str]
 def queue_samples(blocks: Iterable[SampleBlock], *, now: datetime) -> set[int]:
     """Let the samples be evaluated in the order of each sensor's clock; return the lanes in which they wait.
 
-    blocks: one for each sensor. Inside the caller's transaction, the one that stores the samples. Calls that carry
-    samples of the same sensor must not run at the same time (each sensor has one bridge, and each bridge one writer).
-    Values of any kind may be in the columns; those that are no number are left out, and so are samples without any.
+    blocks: a sensor in only one of them, its samples as they came. Inside the caller's transaction, the one that
+    stores the samples. Calls that carry samples of the same sensor must not run at the same time (each sensor has one
+    bridge, and each bridge one writer). Values of any kind may be in the columns; those that are no number are left
+    out, and so are samples without any.
     """
-    lanes: dict[int, list[SampleBlock]] = {}
+    lanes: dict[int, list[list[SampleBlock]]] = {}
     for block in blocks:
-        if numbers := _numbers(_in_order(block)):
-            lanes.setdefault(lane_of(block.sensor_id), []).extend(_pieces(numbers))
-    rows = [(lane, row) for lane, waiting in sorted(lanes.items()) for row in _rows(waiting)]
+        if numbers := _numbers(block):
+            for lane, piece in _by_lane(numbers):
+                _append(lanes.setdefault(lane, []), piece)
+    rows = [(lane, row) for lane, waiting in sorted(lanes.items()) for row in waiting]
     if rows:
         with driver_cursor() as cursor:
             cursor.execute(
@@ -133,29 +162,12 @@ def waiting_samples(lanes: Collection[int]) -> dict[int, int]:
         return {lane: int(samples) for lane, samples in cursor.fetchall()}
 
 
-def _in_order(block: SampleBlock) -> SampleBlock:
-    """Return the block with its samples in the order of their clock, equal times as they came."""
-    measured = block.measured
-    if len(measured) == 1:
-        return block
-    order = sorted(range(len(measured)), key=measured.__getitem__)
-    if order == list(range(len(order))):
-        return block
-    return _picked(block, order)
-
-
 def _numbers(block: SampleBlock) -> SampleBlock | None:
     """Return the block without what is no number and without samples that have none; None if nothing is left."""
     columns: dict[str, list[float | None]] = {}
     whole = False
     for name, column in block.columns.items():
         values = column
-        if len(column) == 1:
-            # One message of one measurement from each sensor: what is done for many costs more than it saves.
-            number = _number(column[0])
-            if number is not None:
-                columns[name], whole = [number], True
-            continue
         # The usual column at once; its sum is finite if all of them are, save for the largest of doubles.
         if set(map(type, column)) != {float} or not math.isfinite(sum(column)):  # type: ignore[arg-type]
             values = [_number(value) for value in column]
@@ -165,12 +177,12 @@ def _numbers(block: SampleBlock) -> SampleBlock | None:
         columns[name] = values
     if not columns:
         return None
-    numbers = SampleBlock(block.sensor_id, block.measured, block.received, columns)
+    numbers = SampleBlock(block.sensor_ids, block.measured, block.received, columns)
     if whole:
         return numbers
     rows = zip(*columns.values(), strict=True)
     kept = [index for index, row in enumerate(rows) if any(value is not None for value in row)]
-    return numbers if len(kept) == len(numbers) else _picked(numbers, kept)
+    return numbers if len(kept) == len(numbers) else numbers.picked(kept)
 
 
 def _number(value: Any) -> float | None:
@@ -181,29 +193,24 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _pieces(block: SampleBlock) -> Iterable[SampleBlock]:
-    if len(block) <= SAMPLES_PER_ROW:
-        return (block,)
-    starts = range(0, len(block), SAMPLES_PER_ROW)
-    return [_picked(block, range(len(block))[start : start + SAMPLES_PER_ROW]) for start in starts]
+def _by_lane(block: SampleBlock) -> Iterator[tuple[int, SampleBlock]]:
+    """Yield the samples of each lane by sensor and in the order of its clock, equal times as they came."""
+    lanes: dict[int, list[tuple[int, int, int]]] = {}
+    for index, (sensor_id, measured) in enumerate(zip(block.sensor_ids, block.measured, strict=True)):
+        lanes.setdefault(sensor_id % LANES, []).append((sensor_id, measured, index))
+    for lane, samples in lanes.items():
+        samples.sort()
+        yield lane, block.picked([index for _, _, index in samples])
 
 
-def _rows(blocks: Iterable[SampleBlock]) -> Iterable[list[SampleBlock]]:
-    """Return the blocks in rows of at most SAMPLES_PER_ROW samples."""
-    rows: list[list[SampleBlock]] = []
-    room = 0
-    for block in blocks:
-        if len(block) > room:
+def _append(rows: list[list[SampleBlock]], block: SampleBlock) -> None:
+    """Add the samples of `block` to the last of `rows` and to new ones, SAMPLES_PER_ROW in each."""
+    start, end = 0, len(block)
+    while start < end:
+        room = SAMPLES_PER_ROW - sum(map(len, rows[-1])) if rows else 0
+        if room == 0:
             rows.append([])
             room = SAMPLES_PER_ROW
-        rows[-1].append(block)
-        room -= len(block)
-    return rows
-
-
-def _picked(block: SampleBlock, indexes: Sequence[int]) -> SampleBlock:
-    columns = {name: [values[index] for index in indexes] for name, values in block.columns.items()}
-    measured, received = block.measured, block.received
-    return SampleBlock(
-        block.sensor_id, [measured[index] for index in indexes], [received[index] for index in indexes], columns
-    )
+        piece = block if start == 0 and end <= room else block.picked(range(start, min(end, start + room)))
+        rows[-1].append(piece)
+        start += room

@@ -1,11 +1,12 @@
 """The threshold rules that samples are to be held against, locked against their editors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from alerts.evaluation import Threshold, threshold
+from alerts.evaluation import Threshold, calm_band, threshold
 from alerts.models import Rule
+from alerts.queries import MATCHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,15 @@ class WatchedRule:
 
     rule: Rule
     limits: Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The rules of one attribute that hold for the same sensors; low, high: what lies between concerns none of them."""
+
+    rules: list[WatchedRule]
+    low: float
+    high: float
 
 
 # Shared with the other evaluators; an editor (FOR UPDATE) waits for them and they for the editor, and then for
@@ -41,4 +51,37 @@ def watched_rules(sensor_ids: Collection[int], attributes: Collection[str]) -> d
             keep_firing_s=rule.keep_firing_s,
         )
         found[rule.pk] = WatchedRule(rule, limits)
+    return found
+
+
+# Each sensor is looked up by its key, whatever the planner believes: when a storm has just filled the table its
+# statistics are those of an empty one, and a plan made for these took seconds.
+_COVERED: Final = f"""
+SELECT rule_ids, array_agg(sensor_id) FROM (
+    SELECT sensor.id AS sensor_id, array_agg(rule.id ORDER BY rule.id) AS rule_ids
+    FROM unnest(%s::bigint[]) AS wanted (id)
+    CROSS JOIN LATERAL (SELECT * FROM sensors_sensor WHERE id = wanted.id LIMIT 1) AS sensor
+    JOIN alerts_rule AS rule ON rule.id = ANY(%s) AND {MATCHES}
+    GROUP BY sensor.id
+) AS covered
+GROUP BY rule_ids
+"""  # noqa: S608 - only constants of this app
+
+
+def watches_of(
+    cursor: Any, rules: Mapping[int, WatchedRule], sensor_ids: Collection[int]
+) -> dict[int, dict[str, Watch]]:
+    """Return by sensor and attribute those of `rules` that hold; sensors without any are left out."""
+    cursor.execute(_COVERED, [list(sensor_ids), list(rules)])
+    found: dict[int, dict[str, Watch]] = {}
+    for rule_ids, covered_ids in cursor.fetchall():
+        by_attribute: dict[str, list[WatchedRule]] = {}
+        for rule_id in rule_ids:
+            watched = rules[rule_id]
+            by_attribute.setdefault(watched.rule.attribute, []).append(watched)
+        watches = {
+            attribute: Watch(group, *calm_band(watched.limits for watched in group))
+            for attribute, group in by_attribute.items()
+        }
+        found |= dict.fromkeys(covered_ids, watches)
     return found

@@ -226,17 +226,19 @@ def _queue_for_evaluation(new: Sequence[NewEntries], *, now: datetime) -> set[in
     measured: dict[int, list[NewEntries]] = {}
     for each in new:
         if each.family is Family.MEASUREMENTS:
-            measured.setdefault(each.sensor.id, []).append(each)
+            measured.setdefault(each.sensor.network_id, []).append(each)
     if not measured:
         return set()
-    watched = watched_attributes({group[0].sensor.network_id for group in measured.values()})
     blocks = []
-    for sensor_id, group in measured.items():
-        names = watched.get(group[0].sensor.network_id)
-        if names:
-            entries = [entry for each in group for entry in each.entries]
-            received = [each.received_us for each in group for _ in each.entries]
-            values = [entry.value for entry in entries]
-            columns = {name: [value.get(name) for value in values] for name in names}
-            blocks.append(SampleBlock(sensor_id, [entry.measured_us for entry in entries], received, columns))
+    for network_id, names in watched_attributes(measured.keys()).items():
+        group = measured[network_id]
+        entries = [entry for each in group for entry in each.entries]
+        values = [entry.value for entry in entries]
+        block = SampleBlock(
+            [each.sensor.id for each in group for _ in each.entries],
+            [entry.measured_us for entry in entries],
+            [each.received_us for each in group for _ in each.entries],
+            {name: [value.get(name) for value in values] for name in names},
+        )
+        blocks.append(block)
     return queue_samples(blocks, now=now) if blocks else set()

@@ -75,22 +75,17 @@ def sample(sensor: Sensor, offset_s: float, value: Any, *, late_s: float = 0, at
 
 
 def store(samples: Iterable[Sample], *, now: datetime = START) -> set[int]:
-    """Queue `samples` as ingest does: in a transaction, one block for each sensor."""
-    by_sensor: dict[int, list[Sample]] = {}
-    for each in samples:
-        by_sensor.setdefault(each.sensor_id, []).append(each)
-    with transaction.atomic():
-        return queue_samples([_block(sensor_id, group) for sensor_id, group in by_sensor.items()], now=now)
-
-
-def _block(sensor_id: int, samples: list[Sample]) -> SampleBlock:
+    """Queue `samples` as ingest does: in a transaction, in one block."""
+    samples = list(samples)
     names = {name for each in samples for name in each.values}
-    return SampleBlock(
-        sensor_id,
+    block = SampleBlock(
+        [each.sensor_id for each in samples],
         [microseconds(each.measured_at) for each in samples],
         [microseconds(each.received_at) for each in samples],
         {name: [each.values.get(name) for each in samples] for name in names},
     )
+    with transaction.atomic():
+        return queue_samples([block], now=now)
 
 
 def feed(sensor: Sensor, points: Iterable[tuple[float, Any]], *, now_s: float = 100_000, **options: Any) -> None:

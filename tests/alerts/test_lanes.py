@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from alerts.models import Alert, EvaluationBatch, RuleState
+from alerts.models import Alert, EvaluationBatch, EvaluationProgress
 from alerts.services import LANES, evaluate_lane, lane_of, watched_attributes
 from alerts.services.queue import SAMPLES_PER_ROW, decode_blocks, microseconds, waiting_samples
 from config.models import Revision
@@ -20,7 +20,6 @@ from tests.alerts.making import (
     make_network,
     make_sensor,
     make_threshold,
-    offset,
     sample,
     store,
 )
@@ -136,7 +135,7 @@ def test_a_sample_without_the_attribute_changes_nothing(network, sensor):
     feed(sensor, [(1, 51.0)])
     feed(sensor, [(2, 1.0)], attribute="humidity")
     assert history() == [("firing", 1, 1, None, "")]
-    assert offset(RuleState.objects.get().evaluated_until) == 1
+    assert EvaluationProgress.objects.get().newest == {"temperature": microseconds(at(1))}
 
 
 def test_a_rule_holds_for_what_still_waits_when_it_is_made(network, sensor):

@@ -13,12 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
 from alerts.models import EvaluationBatch
 from alerts.services import create_rule
+from alerts.services.queue import decode_blocks
 from fleet.mqtt.address import BrokerAddress
 from fleet.mqtt.drain import Drain
 from fleet.mqtt.guard import SetLock, ShardGuard, ShardsBusyError
@@ -119,8 +119,9 @@ class Hall:
         assert self.stored() == list(range(self.sent))
         times: dict[int, list[int]] = defaultdict(list)
         for encoded in EvaluationBatch.objects.order_by("id").values_list("samples", flat=True):
-            for block in msgspec.msgpack.decode(bytes(encoded)):
-                times[block[0]] += block[1] if isinstance(block[1], list) else [block[1]]
+            for block in decode_blocks([encoded]):
+                for sensor_id, measured in zip(block.sensor_ids, block.measured, strict=True):
+                    times[sensor_id].append(measured)
         assert sum(len(each) for each in times.values()) == self.sent
         for each in times.values():
             assert all(earlier < later for earlier, later in pairwise(each))
