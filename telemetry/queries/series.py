@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, count
 from typing import Any, Final
 
+import msgspec
 from django.db import connection
 from django.db.models import Max, Min
 
@@ -19,6 +20,8 @@ DEFAULT_POINTS: Final = 300
 # Twice the width of a large screen in CSS pixels; about 200 KiB of JSON.
 MAX_POINTS: Final = 2_000
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 86_400
@@ -35,12 +38,13 @@ _ORIGIN: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 # As numeric: the mean is exact, no sum overflows, and measured 20 % faster than casting each to a double. Only a
 # mean of the very smallest doubles lies below all doubles; it is 0.
+# Times as numbers: the driver takes eight times as long to read their text.
 _BUCKETS: Final = """
-SELECT bucket, sum(count)::bigint, min(min),
+SELECT (extract(epoch FROM bucket) * 1000000)::bigint, sum(count)::bigint, min(min),
        CASE WHEN abs(sum(sum) / sum(count)) < 5e-324 THEN 0 ELSE (sum(sum) / sum(count))::float8 END,
        max(max)
 FROM ({parts}) AS parts
-GROUP BY 1
+GROUP BY bucket
 """
 _ROLLED: Final = """
 SELECT date_bin(make_interval(secs => %(bucket_s)s), start, %(origin)s) AS bucket, count, min, max, sum
@@ -69,8 +73,7 @@ WHERE attribute_id = (SELECT id FROM telemetry_attribute WHERE sensor_id = %(sen
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """What the numbers of one bucket were; `start` is inside of it, the next bucket's start is not."""
 
     start: datetime
@@ -119,7 +122,7 @@ def series(
         if not statement:
             return Series(attribute, sources.bucket_s, [])
         cursor.execute(statement, values)
-        buckets = sorted((Bucket(*row) for row in cursor.fetchall()), key=lambda bucket: bucket.start)
+        buckets = [Bucket(_EPOCH + start_us * _MICROSECOND, *rest) for start_us, *rest in sorted(cursor.fetchall())]
         return Series(attribute, sources.bucket_s, buckets)
 
 
@@ -128,8 +131,7 @@ def bucket_s_for(start: datetime, end: datetime, *, points: int) -> int:
 
     One of 1, 2, 5, 10, 15, 30 s and min, 1, 2, 3, 6, 12 h, 1, 2, 7, 14, 28 days, then doubled.
     """
-    microsecond = timedelta(microseconds=1)
-    first, last = start - _ORIGIN, max(start, end - microsecond) - _ORIGIN
+    first, last = start - _ORIGIN, max(start, end - _MICROSECOND) - _ORIGIN
     for step_s in chain(_STEPS_S, (28 * _DAY_S * 2**power for power in count(1))):
         step = timedelta(seconds=step_s)
         if last // step - first // step < points:
