@@ -9,9 +9,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from alerts.models import Alert, Rule
+from alerts.models import Alert, EvaluationBatch, Rule
 from alerts.services import SampleBlock, create_rule, evaluate_waiting, queue_samples
-from alerts.services.queue import microseconds
+from alerts.services.queue import decode_blocks, microseconds
 from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermark
 from sensors.services import create_gateway, create_network, create_sensor
 
@@ -86,6 +86,15 @@ def store(samples: Iterable[Sample], *, now: datetime = START) -> set[int]:
     )
     with transaction.atomic():
         return queue_samples([block], now=now)
+
+
+def waiting_times() -> dict[int, list[int]]:
+    """Return by sensor when the samples were measured that wait, in the order in which they will be evaluated."""
+    times: dict[int, list[int]] = {}
+    for block in decode_blocks(EvaluationBatch.objects.order_by("id").values_list("samples", flat=True)):
+        for sensor_id, measured in zip(block.sensor_ids, block.measured, strict=True):
+            times.setdefault(sensor_id, []).append(measured)
+    return times
 
 
 def feed(sensor: Sensor, points: Iterable[tuple[float, Any]], *, now_s: float = 100_000, **options: Any) -> None:

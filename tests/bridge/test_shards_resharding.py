@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,9 +15,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from alerts.models import EvaluationBatch
 from alerts.services import create_rule
-from alerts.services.queue import decode_blocks
 from fleet.mqtt.address import BrokerAddress
 from fleet.mqtt.drain import Drain
 from fleet.mqtt.guard import SetLock, ShardGuard, ShardsBusyError
@@ -31,6 +28,7 @@ from sensors.models import ServiceTick, Watermark
 from sensors.queries import judged_at
 from sensors.services import create_network, create_sensor
 from telemetry.models import Measurement
+from tests.alerts.making import waiting_times
 from tests.bridges import ROOT, BridgeProcess, Client, database_url, measurement
 from tests.waiting import wait_until
 
@@ -117,11 +115,7 @@ class Hall:
     def assert_all_in_order(self) -> None:
         """Everything is stored once, and each sensor's samples wait for the rules in the order of its clock."""
         assert self.stored() == list(range(self.sent))
-        times: dict[int, list[int]] = defaultdict(list)
-        for encoded in EvaluationBatch.objects.order_by("id").values_list("samples", flat=True):
-            for block in decode_blocks([encoded]):
-                for sensor_id, measured in zip(block.sensor_ids, block.measured, strict=True):
-                    times[sensor_id].append(measured)
+        times = waiting_times()
         assert sum(len(each) for each in times.values()) == self.sent
         for each in times.values():
             assert all(earlier < later for earlier, later in pairwise(each))

@@ -5,20 +5,18 @@ import random
 import signal
 import subprocess
 import sys
-from collections import defaultdict
 from datetime import UTC, datetime
 from itertools import pairwise
 
-import msgspec
 import pytest
 
-from alerts.models import EvaluationBatch
 from alerts.services import create_rule
 from fleet.mqtt.reshard import read_plan
 from fleet.mqtt.shards import set_of
 from sensors.models import Network, ServiceTick, Watermark
 from sensors.queries import judged_at
 from telemetry.models import Measurement
+from tests.alerts.making import waiting_times
 from tests.bridges import ROOT, BridgeProcess
 from tests.faults.load import Devices
 from tests.faults.stack import MakeLoad, Stack, assert_answered_once, assert_nothing_is_lost
@@ -58,10 +56,7 @@ def reshard(stack: Stack, to: int, *, kill_after: int | None = None) -> int:
 
 def assert_samples_are_in_order() -> None:
     """All measurements wait for the rule once, those of each sensor in the order of its clock."""
-    times: dict[int, list[int]] = defaultdict(list)
-    for encoded in EvaluationBatch.objects.order_by("id").values_list("samples", flat=True):
-        for block in msgspec.msgpack.decode(bytes(encoded)):
-            times[block[0]] += block[1] if isinstance(block[1], list) else [block[1]]
+    times = waiting_times()
     assert sum(len(each) for each in times.values()) == Measurement.objects.count()
     for each in times.values():
         assert all(earlier < later for earlier, later in pairwise(each))
