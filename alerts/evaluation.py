@@ -1,4 +1,4 @@
-"""What the samples of one sensor's attribute mean for one threshold rule. Pure: no clock, no database.
+"""What the samples of one sensor's attribute mean for one rule about values. Pure: no clock, no database.
 
 Times are microseconds since 1970 on the sensor's own clock, so that `for_s`, hysteresis and gaps come out the same
 whenever the samples are evaluated and however they are cut into batches.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
 # Networks and queues take seconds; what takes longer than a minute was kept back somewhere.
 LATE_AT_LEAST_US: Final = 60 * SECOND_US
 # One lost sample is no gap; two in a row are.
@@ -85,6 +86,23 @@ def span(measured: Sequence[int], values: Sequence[float | None]) -> Span | None
         return None
     least, greatest = min(value for _, value in numbers), max(value for _, value in numbers)
     return Span(least, greatest, numbers[-1][0])
+
+
+def rates(samples: Iterable[Sample], *, until: int | None, value: float | None) -> list[Sample]:
+    """Return how much the value changed per minute from each sample to the next, at the later one's times.
+
+    samples: in the order of their clock; what is not newer than the one before counts for nothing. until, value: the
+    newest sample before these, None if there is none or its value is not known.
+    """
+    found = []
+    for measured, received, number in samples:
+        if until is not None:
+            if measured <= until:
+                continue
+            if value is not None:
+                found.append((measured, received, (number - value) / (measured - until) * MINUTE_US))
+        until, value = measured, number
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,11 @@ def alert_json(alert: Alert, *, is_silenced: bool) -> dict[str, Any]:
     }
 
 
+_LIMITS: Final = ("attribute", "above", "below", "hysteresis", "for_s", "keep_firing_s")
 # By kind: the fields that say what is watched, besides the scope.
 RULE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    RuleKind.THRESHOLD: ("attribute", "above", "below", "hysteresis", "for_s", "keep_firing_s"),
+    RuleKind.THRESHOLD: _LIMITS,
+    RuleKind.RATE_OF_CHANGE: _LIMITS,
     RuleKind.STALENESS: ("period_s", "grace_s"),
     RuleKind.GATEWAY_SILENCE: ("share", "period_s", "grace_s"),
 }

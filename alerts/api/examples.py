@@ -103,6 +103,35 @@ MATCHED: Final = [
     _sent("Sensors with a label", {"network": "plant", "labels": {"floor": "2"}}),
     _answer("Twelve sensors", {"network": "plant", "scope": "labels", "sensors": 12}),
 ]
+BACKTESTS: Final = [
+    _sent(
+        "Two boilers in the last winter",
+        {**_THRESHOLD, "start": "2025-12-01T00:00:00Z", "end": "2026-03-01T00:00:00Z"},
+    ),
+    _answer(
+        "One alert of half an hour",
+        {
+            "network": "plant",
+            "scope": "sensors",
+            "start": "2025-12-01T00:00:00Z",
+            "end": "2026-03-01T00:00:00Z",
+            "sensors": 2,
+            "samples": 259_200,
+            "fired": 1,
+            "cleared_early": 4,
+            "firing_s": 1_800.0,
+            "episodes": [
+                {
+                    "sensor": "boiler-1",
+                    "started_at": "2026-01-07T06:12:00Z",
+                    "fired_at": "2026-01-07T06:13:00Z",
+                    "resolved_at": "2026-01-07T06:43:00Z",
+                    "value": 91.5,
+                }
+            ],
+        },
+    ),
+]
 ALERT: Final = [_answer("A firing alert", _ALERT)]
 ACKNOWLEDGED: Final = [
     _sent("Somebody is on it", {"comment": "Pump 2 is being replaced"}),

@@ -70,15 +70,29 @@ class RuleSerializer(StrictSerializer):
     )
     labels = LabelsField(required=False, allow_null=True, help_text="The sensors that carry all of these.")
     attribute = TextField(
-        max_length=MAX_KEY_CHARACTERS, required=False, allow_null=True, trim_whitespace=False, help_text="threshold"
+        max_length=MAX_KEY_CHARACTERS,
+        required=False,
+        allow_null=True,
+        trim_whitespace=False,
+        help_text="threshold, rate_of_change",
     )
-    above = NumberField(required=False, allow_null=True, help_text="threshold: fires while the value is above.")
-    below = NumberField(required=False, allow_null=True, help_text="threshold: fires while the value is below.")
+    above = NumberField(
+        required=False,
+        allow_null=True,
+        help_text="threshold: fires while the value is above; rate_of_change: while it changes by more a minute.",
+    )
+    below = NumberField(
+        required=False,
+        allow_null=True,
+        help_text="threshold: fires while the value is below; rate_of_change: while it changes by less a minute.",
+    )
     hysteresis = NumberField(
-        required=False, allow_null=True, help_text="threshold: how far inside a value clears, 0 by default."
+        required=False,
+        allow_null=True,
+        help_text="How far inside a value clears, 0 by default.",
     )
-    for_s = SpanField(help_text="threshold: how long it must be violated before it fires, 0 by default.")
-    keep_firing_s = SpanField(help_text="threshold: how long it must be inside before it clears, 0 by default.")
+    for_s = SpanField(help_text="How long it must be violated before it fires, 0 by default.")
+    keep_firing_s = SpanField(help_text="How long it must be inside before it clears, 0 by default.")
     share = NumberField(
         required=False, allow_null=True, help_text="gateway_silence: of its sensors, above 0 and at most 1 (default)."
     )
@@ -99,6 +113,39 @@ class MatchSerializer(serializers.Serializer):
     network = serializers.CharField()
     scope = serializers.ChoiceField(choices=RuleScope.choices)
     sensors = serializers.IntegerField(help_text="How many sensors it covers now.")
+
+
+class BacktestSerializer(RuleSerializer):
+    """A rule that need not be saved, and the range in which it is tried."""
+
+    name = TextField(max_length=200, required=False)
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField(required=False, help_text="Now by default.")
+
+
+class PastEpisodeSerializer(serializers.Serializer):
+    """An alert that would have been."""
+
+    sensor = serializers.CharField(help_text="Identifier.")
+    started_at = serializers.DateTimeField()
+    fired_at = serializers.DateTimeField()
+    resolved_at = serializers.DateTimeField(allow_null=True, help_text="Null: it would still fire at `end`.")
+    value = serializers.FloatField(help_text="Its last violating value.")
+
+
+class BacktestResultSerializer(serializers.Serializer):
+    """What a rule would have found."""
+
+    network = serializers.CharField(help_text="Slug.")
+    scope = serializers.ChoiceField(choices=RuleScope.choices)
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    sensors = serializers.IntegerField(help_text="How many it covers now.")
+    samples = serializers.IntegerField(help_text="How many values were looked at.")
+    fired = serializers.IntegerField(help_text="How many alerts would have fired.")
+    cleared_early = serializers.IntegerField(help_text="How many violations ended before `for_s` had passed.")
+    firing_s = serializers.FloatField(help_text="For how long alerts would have fired, summed over the sensors.")
+    episodes = PastEpisodeSerializer(many=True, help_text="Those that fired, by sensor and time, the first thousand.")
 
 
 class AlertSerializer(serializers.Serializer):

@@ -1,6 +1,7 @@
 """Rules, alerts and silences over HTTP."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,16 +18,20 @@ from alerts.api.filters import AlertFilters, RuleFilters, SilenceFilters
 from alerts.api.serializers import (
     AcknowledgeSerializer,
     AlertSerializer,
+    BacktestResultSerializer,
+    BacktestSerializer,
     EmptySerializer,
     MatchSerializer,
     RuleSerializer,
     SilenceSerializer,
 )
+from alerts.backtest import MAX_EPISODES, MAX_SAMPLES, backtest
 from alerts.models import Alert, Rule, RuleKind, RuleScope, Silence
 from alerts.rendering import RULE_RELATIONS, alert_json
 from sensors.api.views import FleetViewSet
 from sensors.errors import Invalid
 from sensors.models import User
+from telemetry.queries import time_limit
 
 # What cannot be a row's id is 404 before it reaches the database.
 _ID = r"\d{1,18}"
@@ -95,8 +100,34 @@ class RuleViewSet(FleetViewSet):
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
         scope = self._scope(values)
-        count = scope.count(kind=values.get("kind", RuleKind.THRESHOLD))
+        count = scope.covered(kind=values.get("kind", RuleKind.THRESHOLD)).count()
         return Response({"network": scope.network.slug, "scope": scope.scope, "sensors": count})
+
+    @extend_schema(
+        summary="What a rule would have found in the past (operators)",
+        description="Takes a rule's body and a range, and saves nothing. What sensors measured is evaluated as if it"
+        f" had come in the order in which it was measured. At most {MAX_SAMPLES:,} values;"
+        f" {MAX_EPISODES:,} episodes are listed and all are counted. `name` may be left out.",
+        request=BacktestSerializer,
+        responses=BacktestResultSerializer,
+        examples=examples.BACKTESTS,
+    )
+    @action(detail=False, methods=["post"])
+    def backtest(self, request: Request) -> Response:
+        """Evaluate what is stored."""
+        serializer = BacktestSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        values = {"name": "backtest", **serializer.validated_data}
+        start, end = values.pop("start"), values.pop("end", timezone.now())
+        for unused in ("enabled", "severity"):
+            values.pop(unused, None)
+        scope = self._scope(values)
+        rule = services.draft_rule(scope.network, **values, **_scope_arguments(scope))
+        sensors = scope.covered(kind=rule.kind).order_by("identifier").iterator()
+        with time_limit():
+            found = backtest(rule, sensors, start=start, end=end)
+        shown = {"network": scope.network.slug, "scope": scope.scope, "start": start, "end": end}
+        return Response(shown | asdict(found))
 
     def _scope(self, values: dict[str, Any]) -> services.Scope:
         """Take the scope out of `values` and return it."""

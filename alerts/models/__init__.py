@@ -1,8 +1,9 @@
 from alerts.models.alert import Alert, AlertState, Resolution, Silence
 from alerts.models.evaluation import EvaluationBatch, EvaluationProgress, RuleState, ScopeChange
-from alerts.models.rule import AlertSeverity, Rule, RuleKind, RuleScope
+from alerts.models.rule import VALUE_KINDS, AlertSeverity, Rule, RuleKind, RuleScope
 
 __all__ = [
+    "VALUE_KINDS",
     "Alert",
     "AlertSeverity",
     "AlertState",

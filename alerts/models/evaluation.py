@@ -35,7 +35,8 @@ class EvaluationProgress(models.Model):
     sensor = models.OneToOneField(
         Sensor, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
     )
-    # By attribute the newest evaluated sample, in microseconds since 1970: what is not newer changes nothing.
+    # By attribute the newest evaluated sample, in microseconds since 1970: what is not newer changes nothing. Where
+    # rules look at how the attribute changes: [time, value].
     newest = models.JSONField()
 
     class Meta:

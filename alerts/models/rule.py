@@ -1,5 +1,7 @@
 """What to watch."""
 
+from typing import Final
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -12,8 +14,13 @@ class RuleKind(models.TextChoices):
     """What a rule looks at."""
 
     THRESHOLD = "threshold"  # a value beyond a limit
+    RATE_OF_CHANGE = "rate_of_change"  # how much a value changes a minute
     STALENESS = "staleness"  # a sensor that is not heard
     GATEWAY_SILENCE = "gateway_silence"  # so many of a gateway's sensors that the gateway itself is meant
+
+
+# Kinds that look at the values of an attribute; the others look at when something was heard.
+VALUE_KINDS: Final = (RuleKind.THRESHOLD, RuleKind.RATE_OF_CHANGE)
 
 
 class RuleScope(models.TextChoices):
@@ -35,13 +42,14 @@ class AlertSeverity(models.TextChoices):
 class Rule(models.Model):
     """One thing to watch in one network. Written by its operators; evaluated by the workers.
 
-    Which fields count depends on the kind: threshold uses attribute, above, below, hysteresis, for_s and
-    keep_firing_s; staleness uses period_s and grace_s (empty: the sensor's own); gateway_silence uses share.
+    Which fields count depends on the kind: threshold and rate_of_change use attribute, above, below, hysteresis, for_s
+    and keep_firing_s (limits of a rate are per minute); staleness uses period_s and grace_s (empty: the sensor's own);
+    gateway_silence uses share.
     """
 
     network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="rules")
     name = models.CharField(max_length=200)
-    kind = models.CharField(max_length=16, choices=RuleKind.choices)
+    kind = models.CharField(max_length=24, choices=RuleKind.choices)
     enabled = models.BooleanField(default=True)
     severity = models.CharField(max_length=8, choices=AlertSeverity.choices, default=AlertSeverity.WARNING)
     scope = models.CharField(max_length=8, choices=RuleScope.choices, default=RuleScope.NETWORK)
@@ -71,8 +79,9 @@ class Rule(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=~Q(kind="threshold") | (~Q(attribute="") & (Q(above__isnull=False) | Q(below__isnull=False))),
-                name="threshold_rule_has_attribute_and_limit",
+                condition=~Q(kind__in=["threshold", "rate_of_change"])
+                | (~Q(attribute="") & (Q(above__isnull=False) | Q(below__isnull=False))),
+                name="value_rule_has_attribute_and_limit",
             ),
             models.CheckConstraint(
                 condition=Q(above__isnull=True) | Q(below__isnull=True) | Q(above__gte=F("below")),

@@ -3,7 +3,7 @@
 from alerts.services.alerts import acknowledge_alert, resolve_alert
 from alerts.services.lanes import Evaluated, evaluate_lane, evaluate_waiting
 from alerts.services.queue import LANES, SampleBlock, lane_of, queue_samples, watched_attributes
-from alerts.services.rules import create_rule, delete_rule, update_rule
+from alerts.services.rules import create_rule, delete_rule, draft_rule, update_rule
 from alerts.services.scopes import Scope, find_scope
 from alerts.services.silences import create_silence, delete_silence, update_silence
 from alerts.services.sweep import Swept, sweep
@@ -19,6 +19,7 @@ __all__ = [
     "create_silence",
     "delete_rule",
     "delete_silence",
+    "draft_rule",
     "evaluate_lane",
     "evaluate_waiting",
     "find_scope",

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
 
-from alerts.evaluation import Sample, evaluate, span
+from alerts.evaluation import Sample, evaluate, rates, span
 from alerts.models import EvaluationBatch
 from alerts.queries import expected_intervals_us
 from alerts.services.episodes import Episode, store_episodes
@@ -20,7 +20,7 @@ from alerts.services.locks import pass_turnstiles, try_lanes
 from alerts.services.open_episodes import Pair, load_open, store_pairs
 from alerts.services.progress import Newest, load_progress, store_progress
 from alerts.services.queue import LANES, SampleBlock, decode_blocks, waiting_samples
-from alerts.services.thresholds import Watch, watched_rules, watches_of
+from alerts.services.watches import Watch, watched_rules, watches_of
 from sensors.database import driver_cursor
 
 logger = logging.getLogger(__name__)
@@ -186,16 +186,28 @@ def _look_over(
                 if found is None:
                     continue
                 low, high, at = found
-                until = known.get(attribute)
+                last = known.get(attribute)
+                until, value_before = last if isinstance(last, tuple) else (last, None)
                 if until is not None and at <= until:
                     continue
-                if low < watch.low or high > watch.high or (sensor_id, attribute) in is_open:
-                    samples = block.samples(attribute, start, end)
-                    concerns.append(_Concern(sensor_id, watch, samples, until))
-                    is_open.add((sensor_id, attribute))
+                key = (sensor_id, attribute)
+                if low < watch.low or high > watch.high or key in is_open:
+                    concerns.append(_Concern(sensor_id, watch, block.samples(attribute, start, end), until))
+                    is_open.add(key)
                 known[attribute] = at
+                if watch.rates is not None:
+                    samples = block.samples(attribute, start, end)
+                    changes = rates(samples, until=until, value=value_before)
+                    if key in is_open or _is_beyond(changes, watch.rates):
+                        concerns.append(_Concern(sensor_id, watch.rates, changes, until))
+                        is_open.add(key)
+                    known[attribute] = (at, next(value for measured, _, value in samples if measured == at))
                 moved.add(sensor_id)
     return concerns, moved
+
+
+def _is_beyond(samples: Iterable[Sample], watch: Watch) -> bool:
+    return any(not watch.low <= value <= watch.high for _, _, value in samples)
 
 
 def _move(cursor: Any, concerns: Sequence[_Concern], pairs: dict[tuple[int, int], Pair], *, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Open episodes of threshold rules, and what their alerts do not tell of them: the rule's state with the sensor."""
+"""Open episodes of rules about values, and what their alerts do not tell of them: the rule's state with the sensor."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

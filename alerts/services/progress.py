@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import msgspec
 
-# By sensor and attribute the time of the newest evaluated sample, in microseconds since 1970.
-Newest = dict[int, dict[str, int]]
+# When the newest evaluated sample was measured, in microseconds since 1970; with its value where rules look at change.
+Last = int | tuple[int, float]
+# By sensor and attribute.
+Newest = dict[int, dict[str, Last]]
 
-_decode: Final = msgspec.json.Decoder(dict[str, int]).decode
+_decode: Final = msgspec.json.Decoder(dict[str, Last]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 # By key, whatever the planner believes of a table that has just been filled.

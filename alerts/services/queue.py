@@ -83,7 +83,7 @@ def moment(microseconds_since_1970: int) -> datetime:
 
 
 def watched_attributes(network_ids: Collection[int]) -> dict[int, frozenset[str]]:
-    """Return by network which attributes its enabled threshold rules look at; networks without any are left out.
+    """Return by network which attributes its enabled rules about values look at; networks without any are left out.
 
     One query by index, and nothing is remembered: a rule holds for every sample received after it was committed,
     provided that this runs after the samples were received.
@@ -92,7 +92,7 @@ def watched_attributes(network_ids: Collection[int]) -> dict[int, frozenset[str]
     with driver_cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT network_id, attribute FROM alerts_rule"
-            " WHERE enabled AND kind = 'threshold' AND network_id = ANY(%s::bigint[])",
+            " WHERE enabled AND kind IN ('threshold', 'rate_of_change') AND network_id = ANY(%s::bigint[])",
             [list(network_ids)],
             prepare=True,
         )

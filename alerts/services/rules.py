@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import Field
 
-from alerts.models import Alert, AlertSeverity, Resolution, Rule, RuleKind, RuleScope
+from alerts.models import VALUE_KINDS, Alert, AlertSeverity, Resolution, Rule, RuleKind, RuleScope
 from alerts.rendering import RULE_FIELDS
 from alerts.services.announce import announce_alerts
 from alerts.services.endings import end_rule
@@ -43,9 +43,8 @@ def create_rule(
     rule holds for every sample that is received. Raises Invalid naming the field.
     """
     listed = None if sensors is None else list(sensors)
-    rule = Rule(network=network, name=name, kind=kind, enabled=enabled, severity=severity, created_by=author)
-    _set_limits(rule, limits)
-    _set_scope(rule, listed, labels)
+    rule = draft_rule(network, name=name, kind=kind, sensors=listed, labels=labels, **limits)
+    rule.enabled, rule.severity, rule.created_by = enabled, severity, author
     check_rule(rule)
     with transaction.atomic():
         if listed is not None:
@@ -53,6 +52,23 @@ def create_rule(
         rule.save(force_insert=True)
         if listed is not None:
             rule.sensors.set(listed)
+    return rule
+
+
+def draft_rule(
+    network: Network,
+    *,
+    name: str,
+    kind: RuleKind | str,
+    sensors: list[Sensor] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    **limits: Any,
+) -> Rule:
+    """Return the rule that `create_rule` would make, checked and not saved. Raises Invalid naming the field."""
+    rule = Rule(network=network, name=name, kind=kind)
+    _set_limits(rule, limits)
+    _set_scope(rule, sensors, labels)
+    check_rule(rule)
     return rule
 
 
@@ -118,8 +134,8 @@ def check_rule(rule: Rule) -> None:
     for field in _LIMITS:
         if field not in RULE_FIELDS[rule.kind] and getattr(rule, field) != _default(field):
             raise Invalid(f"Only for rules of another kind, not for {rule.kind}.", field=field)
-    if rule.kind == RuleKind.THRESHOLD:
-        _check_threshold(rule)
+    if rule.kind in VALUE_KINDS:
+        _check_limits(rule)
         return
     if rule.period_s is not None:
         check_span(_whole(rule, "period_s"), field="period_s", least=1)
@@ -129,11 +145,11 @@ def check_rule(rule: Rule) -> None:
         raise Invalid("A share is above 0 and at most 1 (all of the gateway's sensors).", field="share")
 
 
-def _check_threshold(rule: Rule) -> None:
+def _check_limits(rule: Rule) -> None:
     if not rule.attribute:
-        raise Invalid("A threshold rule names the attribute that it watches.", field="attribute")
+        raise Invalid(f"A {rule.kind} rule names the attribute that it watches.", field="attribute")
     if rule.above is None and rule.below is None:
-        raise Invalid("A threshold rule has a limit: above, below or both.", field="above")
+        raise Invalid(f"A {rule.kind} rule has a limit: above, below or both.", field="above")
     above = math.inf if rule.above is None else _finite(rule, "above")
     below = -math.inf if rule.below is None else _finite(rule, "below")
     hysteresis = _finite(rule, "hysteresis")

@@ -123,11 +123,11 @@ SELECT rule.id, sensor.id, COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED
 FROM (
     SELECT rule.id AS rule_id, sensor.id AS sensor_id
     FROM sensors_sensor AS sensor JOIN alerts_rule AS rule ON {MATCHES}
-    WHERE sensor.id = ANY(%(sensors)s) AND rule.enabled AND rule.kind <> 'threshold'
+    WHERE sensor.id = ANY(%(sensors)s) AND rule.enabled AND rule.kind IN ('staleness', 'gateway_silence')
     UNION
     SELECT rule.id, sensor.id
     FROM alerts_rule AS rule JOIN sensors_sensor AS sensor ON {MATCHES}
-    WHERE rule.id = ANY(%(rules)s) AND rule.enabled AND rule.kind <> 'threshold'
+    WHERE rule.id = ANY(%(rules)s) AND rule.enabled AND rule.kind IN ('staleness', 'gateway_silence')
 ) AS pair
 JOIN alerts_rule AS rule ON rule.id = pair.rule_id
 JOIN sensors_sensor AS sensor ON sensor.id = pair.sensor_id

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from alerts.models import Rule, RuleScope
 from alerts.queries import sensors_in_scope
 from alerts.services.operated import only_operated_network, require_operator
@@ -23,15 +25,15 @@ class Scope:
     sensors: Sequence[Sensor] = ()
     labels: Mapping[str, Any] | None = None
 
-    def count(self, *, kind: str) -> int:
-        """Return how many sensors a rule of this kind would cover now."""
+    def covered(self, *, kind: str) -> QuerySet[Sensor]:
+        """Return the sensors that a rule of this kind would cover now."""
         return sensors_in_scope(
             self.network,
             kind=kind,
             scope=self.scope,
             labels=self.labels,
             listed=[sensor.pk for sensor in self.sensors],
-        ).count()
+        )
 
 
 def find_scope(

@@ -51,6 +51,12 @@ def make_threshold(network: Network, **options: Any) -> Rule:
     return create_rule(network, kind="threshold", author=None, **fields)
 
 
+def make_rate(network: Network, **options: Any) -> Rule:
+    """Return a rule about how much the temperature changes a minute."""
+    fields: dict[str, Any] = {"name": "Fast", "attribute": "temperature", **options}
+    return create_rule(network, kind="rate_of_change", author=None, **fields)
+
+
 def make_staleness(network: Network, **options: Any) -> Rule:
     return create_rule(network, name="Silent", kind="staleness", author=None, **options)
 

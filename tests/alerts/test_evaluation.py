@@ -15,6 +15,7 @@ from alerts.evaluation import (
     Transition,
     calm_band,
     evaluate,
+    rates,
     span,
     threshold,
 )
@@ -195,6 +196,41 @@ def test_transitions_alternate_move_forward_and_match_the_phase(rule, samples, i
         Change.FIRING: Phase.FIRING,
     }
     assert progress.phase is phases[last]
+
+
+# --- Rates of change ---------------------------------------------------------------------------------
+
+
+def changes(points, *, last=(None, None)):
+    """Return (second, rate) of (second, value) points after `last`."""
+    until, value = last
+    samples = [(second * SECOND_US, 0, number) for second, number in points]
+    found = rates(samples, until=None if until is None else until * SECOND_US, value=value)
+    return [(measured // SECOND_US, rate) for measured, _, rate in found]
+
+
+def test_a_rate_is_the_change_per_minute_since_the_sample_before_at_its_own_time():
+    assert changes([(0, 20.0), (60, 21.0), (90, 20.0), (210, 30.0)]) == [(60, 1.0), (90, -2.0), (210, 5.0)]
+
+
+def test_a_rate_goes_on_from_the_sample_before_if_its_value_is_known():
+    assert changes([(30, 25.0)], last=(0, 20.0)) == [(30, 10.0)]
+    assert changes([(30, 25.0), (60, 25.0)], last=(0, None)) == [(60, 0.0)]
+    assert changes([(30, 25.0)]) == []
+
+
+def test_a_sample_that_is_not_newer_makes_no_rate():
+    assert changes([(10, 1.0), (10, 100.0), (5, 100.0), (70, 2.0)]) == [(70, 1.0)]
+    assert changes([(10, 100.0), (70, 7.0)], last=(10, 1.0)) == [(70, 6.0)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.floats(-1e6, 1e6)), max_size=20), st.integers(0, 20))
+def test_rates_are_the_same_however_the_samples_are_cut(points, cut):
+    points = sorted(points, key=lambda point: point[0])
+    first, second = points[:cut], points[cut:]
+    newest = [value for at, value in first if at == first[-1][0]][:1] if first else []
+    last = (first[-1][0], newest[0]) if first else (None, None)
+    assert changes(points) == changes(first) + changes(second, last=last)
 
 
 # --- The short cut ---------------------------------------------------------------------------------

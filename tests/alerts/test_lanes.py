@@ -18,6 +18,7 @@ from tests.alerts.making import (
     feed,
     history,
     make_network,
+    make_rate,
     make_sensor,
     make_threshold,
     sample,
@@ -246,6 +247,38 @@ def test_the_value_of_a_firing_alert_follows_in_steps_and_at_its_end(network, se
     feed(sensor, [(4, 54.0)], now_s=12)
     feed(sensor, [(5, 20.0)], now_s=13)
     assert Alert.objects.get().value == 54.0
+
+
+def test_a_rule_about_change_looks_from_sample_to_sample_over_any_batches(network, sensor):
+    make_rate(network, above=5.0, below=-5.0, hysteresis=1.0)
+    feed(sensor, [(0, 20.0), (60, 24.0)])
+    assert history() == []
+    feed(sensor, [(120, 30.0)])
+    assert [(*history()[0], Alert.objects.get().value)] == [("firing", 120, 120, None, "", 6.0)]
+    feed(sensor, [(180, 34.5)])
+    assert history() == [("firing", 120, 120, None, "")]
+    feed(sensor, [(240, 35.0), (250, 20.0)])
+    assert history() == [("resolved", 120, 120, 240, "cleared"), ("firing", 250, 250, None, "")]
+
+
+def test_a_rule_about_change_starts_with_the_second_sample_after_it_was_made(network, sensor):
+    make_threshold(network)
+    feed(sensor, [(0, 20.0)])
+    make_rate(network, above=5.0)
+    feed(sensor, [(60, 40.0)])
+    assert history() == []
+    feed(sensor, [(120, 49.0)])
+    assert history() == [("firing", 120, 120, None, "")]
+
+
+def test_rules_about_a_value_and_its_change_go_side_by_side(network, sensor):
+    hot = make_threshold(network)
+    fast = make_rate(network, above=5.0)
+    feed(sensor, [(0, 20.0), (60, 51.0), (120, 52.0), (180, 20.0)])
+    assert history(rule=hot) == [("resolved", 60, 60, 180, "cleared")]
+    assert history(rule=fast) == [("resolved", 60, 60, 120, "cleared")]
+    feed(sensor, [(180, 99.0), (170, 99.0)])
+    assert Alert.objects.count() == 2
 
 
 def test_samples_of_a_deleted_sensor_are_dropped_and_its_neighbours_evaluated(network):

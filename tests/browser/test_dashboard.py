@@ -202,6 +202,20 @@ def test_a_rule_is_made_says_for_how_many_sensors_it_holds_and_is_drawn(site, wo
     assert (rule.above, rule.enabled, rule.scope) == (50.0, False, "network")
 
 
+def test_a_rule_is_tried_on_the_past_before_it_is_made(site, world):
+    for ago_s, temperature in ((50, 20.0), (40, 51.0), (30, 20.0), (20, 60.0), (10, 20.0)):
+        measure(world.names[0], ago_s=ago_s, temperature=temperature)
+    page = site.go("/rules/")
+    page.click("[data-part=page-actions] button")
+    page.fill("dialog [name=attribute]", "temperature")
+    page.fill("dialog [name=above]", "50")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.locator("dialog .trial-words")).to_contain_text("2 alerts would have fired")
+    expect(page.locator("dialog .trial-words li")).to_have_count(2)
+    expect(page.locator("dialog .trial-chart canvas")).to_be_visible()
+    assert not world.network.rules.exists()
+
+
 def test_who_only_reads_is_offered_no_changes(open_site, world):
     services.set_member(world.network, user=world.ada, role=Role.VIEWER)
     create_rule(world.network, name="Hot", kind="threshold", attribute="t", above=50.0, author=None)

@@ -1,4 +1,4 @@
-/** One attribute's chart by uPlot: the mean as a line, least to most as a band, limits of rules, an episode. */
+/** One attribute's chart by uPlot: the mean as a line, least to most as a band, limits of rules, episodes. */
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 
@@ -24,7 +24,7 @@ onThemeChange(() => {
  * @property {number} colour which series colour, 1 to 8
  * @property {string} [sync] charts of one name share their cursor
  * @property {{value: number, text: string, tone: string}[]} [limits] lines across
- * @property {{start_s: number, end_s: number | null}} [episode] a shaded span; null: until the end
+ * @property {{start_s: number, end_s: number | null}[]} [episodes] shaded spans; null: until the end
  * @property {(start_s: number, end_s: number) => void} [onZoom] the reader dragged over a range
  * @property {() => Node} [whenEmpty] what to offer where the range holds nothing
  */
@@ -114,7 +114,7 @@ export class SeriesChart {
         ],
         bands: [{ series: [3, 2], fill: translucent(colour) }],
         hooks: {
-          drawAxes: [(plot) => this.drawEpisode(plot)],
+          drawAxes: [(plot) => this.drawEpisodes(plot)],
           draw: [(plot) => this.drawLimits(plot)],
           setCursor: [(plot) => this.read(plot)],
           setSelect: [(plot) => this.zoom(plot)],
@@ -211,16 +211,16 @@ export class SeriesChart {
   }
 
   /** @param {any} plot */
-  drawEpisode(plot) {
-    const { episode } = this.options;
-    if (!episode) return;
+  drawEpisodes(plot) {
     const { ctx, bbox } = plot;
     const [first, last] = this.window;
-    const left = plot.valToPos(Math.max(episode.start_s, first), "x", true);
-    const right = plot.valToPos(Math.min(episode.end_s ?? last, last), "x", true);
     ctx.save();
     ctx.fillStyle = translucent(colourOf("--down", this.canvas));
-    ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
+    for (const { start_s, end_s } of this.options.episodes ?? []) {
+      const left = plot.valToPos(Math.max(start_s, first), "x", true);
+      const right = plot.valToPos(Math.min(end_s ?? last, last), "x", true);
+      ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
+    }
     ctx.restore();
   }
 

@@ -168,7 +168,7 @@ async function drawChart() {
     chart = new SeriesChart(part("charts"), new Series(attribute, answer), {
       colour: 1,
       limits: limitsOfRule(alert.rule_snapshot),
-      episode: { start_s, end_s: alert.resolved_at ? end_s : null },
+      episodes: [{ start_s, end_s: alert.resolved_at ? end_s : null }],
     });
     chart.show(first_s, last_s);
   } catch (error) {

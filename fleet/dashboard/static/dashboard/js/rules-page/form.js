@@ -6,8 +6,11 @@ import { afterPause, h } from "../dom.js";
 import { checked, field, labelsOf, number, text } from "../form.js";
 import { quantity } from "../format.js";
 import { networkName, networksWith } from "../viewer.js";
+import { trialPart } from "./trial.js";
 import { KINDS } from "./words.js";
 
+// Kinds that look at the values of an attribute.
+const VALUE_KINDS = ["threshold", "rate_of_change"];
 const MATCH_PAUSE_MS = 400;
 const SEVERITIES = ["info", "warning", "critical"];
 const SCOPES = [
@@ -18,6 +21,7 @@ const SCOPES = [
 /** @type {Record<string, string[]>} */
 const NUMBERS = {
   threshold: ["above", "below", "hysteresis", "for_s", "keep_firing_s"],
+  rate_of_change: ["above", "below", "hysteresis", "for_s", "keep_firing_s"],
   staleness: ["period_s", "grace_s"],
   gateway_silence: ["share", "period_s", "grace_s"],
 };
@@ -50,7 +54,8 @@ export function editRule(rule) {
   const scopeSelect = /** @type {HTMLSelectElement} */ (scope.querySelector("select"));
   /** @type {Record<string, Node[]>} */
   const byKind = {
-    threshold: thresholdFields(rule),
+    threshold: limitFields(rule, "threshold", ""),
+    rate_of_change: limitFields(rule, "rate_of_change", "Change a minute."),
     staleness: [spanFields(rule, "staleness")],
     gateway_silence: [
       field({
@@ -90,11 +95,21 @@ export function editRule(rule) {
       }),
     ],
   };
+  const bodyOf = (/** @type {HTMLFormElement} */ form) => ({
+    kind: kindSelect.value,
+    network: rule?.network ?? text(form, "network"),
+    ...valuesOf(form, kindSelect.value, scopeSelect.value, rule),
+  });
+  const trial = trialPart((form) => {
+    const { name, enabled, severity, ...tried } = /** @type {Record<string, unknown>} */ (bodyOf(form));
+    return tried;
+  });
   const kindPlace = h("div", { class: "form" });
   const scopePlace = h("div", { class: "form" });
   const matches = h("p", { class: "soft small", role: "status" });
   const choose = () => {
     kindPlace.replaceChildren(...byKind[kindSelect.value]);
+    trial.hidden = !VALUE_KINDS.includes(kindSelect.value);
     scopePlace.replaceChildren(...byScope[scopeSelect.value]);
   };
   kindSelect.addEventListener("change", choose);
@@ -111,14 +126,13 @@ export function editRule(rule) {
       matches,
       kindPlace,
       field({ name: "enabled", label: "Enabled", kind: "check", value: rule?.enabled ?? true }),
+      trial,
     ],
     action: rule ? "Save" : "Add rule",
-    submit: (form) => {
-      const values = valuesOf(form, kindSelect.value, scopeSelect.value, rule);
-      return rule
-        ? patch(`alert-rules/${rule.id}/`, values)
-        : post("alert-rules/", { kind: kindSelect.value, network: text(form, "network"), ...values });
-    },
+    submit: (form) =>
+      rule
+        ? patch(`alert-rules/${rule.id}/`, valuesOf(form, kindSelect.value, scopeSelect.value, rule))
+        : post("alert-rules/", bodyOf(form)),
     opened: (form) => followMatches(form, matches, rule),
   });
 }
@@ -187,22 +201,23 @@ function severityField(rule) {
   });
 }
 
-/** @param {any} rule */
-function thresholdFields(rule) {
+/** @param {any} rule @param {string} kind @param {string} hint what the limits mean */
+function limitFields(rule, kind, hint) {
+  const own = rule?.kind === kind || !rule?.kind ? rule : null;
   return [
     field({
       name: "attribute",
       label: "Attribute",
       code: true,
-      value: rule?.attribute ?? "",
+      value: own?.attribute ?? "",
       placeholder: "temperature",
     }),
     h(
       "div",
       { class: "row" },
-      field({ name: "above", label: "Fires above", kind: "number", value: rule?.above }),
-      field({ name: "below", label: "Fires below", kind: "number", value: rule?.below }),
-      field({ name: "hysteresis", label: "Clears inside by", kind: "number", value: rule?.hysteresis ?? 0 }),
+      field({ name: "above", label: "Fires above", kind: "number", value: own?.above, hint }),
+      field({ name: "below", label: "Fires below", kind: "number", value: own?.below, hint }),
+      field({ name: "hysteresis", label: "Clears inside by", kind: "number", value: own?.hysteresis ?? 0 }),
     ),
     h(
       "div",
@@ -212,7 +227,7 @@ function thresholdFields(rule) {
         label: "Only after (s)",
         kind: "number",
         step: "1",
-        value: rule?.for_s ?? 0,
+        value: own?.for_s ?? 0,
         hint: "How long it must be violated.",
       }),
       field({
@@ -220,7 +235,7 @@ function thresholdFields(rule) {
         label: "Keeps firing (s)",
         kind: "number",
         step: "1",
-        value: rule?.keep_firing_s ?? 0,
+        value: own?.keep_firing_s ?? 0,
         hint: "How long it must be inside to clear.",
       }),
     ),
@@ -260,7 +275,7 @@ function valuesOf(form, kind, scope, rule) {
     severity: text(form, "severity"),
     enabled: checked(form, "enabled"),
   };
-  if (kind === "threshold") values.attribute = text(form, "attribute");
+  if (VALUE_KINDS.includes(kind)) values.attribute = text(form, "attribute");
   for (const name of NUMBERS[kind]) values[name] = number(form, name) ?? WHEN_EMPTY[name] ?? null;
   Object.assign(values, scopeValues(form, scope));
   if (rule && scope === "network") values.network = rule.network;

@@ -6,13 +6,18 @@ import { duration } from "../time.js";
 /** @type {Record<string, string>} */
 export const KINDS = {
   threshold: "Threshold",
+  rate_of_change: "Rate of change",
   staleness: "Silent sensor",
   gateway_silence: "Silent gateway",
 };
 
+const VALUE = { verb: "is", above: "above", below: "below", unit: "" };
+const CHANGE = { verb: "changes by", above: "more than", below: "less than", unit: " a minute" };
+
 /** @param {any} rule @returns {string} when it fires */
 export function condition(rule) {
-  if (rule.kind === "threshold") return threshold(rule);
+  if (rule.kind === "threshold") return limits(rule, VALUE);
+  if (rule.kind === "rate_of_change") return limits(rule, CHANGE);
   const span =
     rule.period_s === null || rule.period_s === undefined
       ? "its own period and grace"
@@ -23,14 +28,17 @@ export function condition(rule) {
   return `${share} of a gateway's sensors are silent for longer than ${all}`;
 }
 
-/** @param {any} rule */
-function threshold(rule) {
-  const limits = [];
-  if (rule.above !== null && rule.above !== undefined) limits.push(`above ${numeral(rule.above)}`);
-  if (rule.below !== null && rule.below !== undefined) limits.push(`below ${numeral(rule.below)}`);
+/**
+ * @param {any} rule
+ * @param {{verb: string, above: string, below: string, unit: string}} words
+ */
+function limits(rule, words) {
+  const beyond = [];
+  if (rule.above !== null && rule.above !== undefined) beyond.push(`${words.above} ${numeral(rule.above)}`);
+  if (rule.below !== null && rule.below !== undefined) beyond.push(`${words.below} ${numeral(rule.below)}`);
   const details = [];
   if (rule.for_s) details.push(`for ${duration(rule.for_s)}`);
   if (rule.hysteresis) details.push(`clears ${numeral(rule.hysteresis)} inside`);
   if (rule.keep_firing_s) details.push(`keeps firing ${duration(rule.keep_firing_s)}`);
-  return [`${rule.attribute} is ${limits.join(" or ")}`, ...details].join(", ");
+  return [`${rule.attribute} ${words.verb} ${beyond.join(" or ")}${words.unit}`, ...details].join(", ");
 }

@@ -1,11 +1,11 @@
-"""The threshold rules that samples are to be held against, locked against their editors."""
+"""The rules about values that samples are to be held against, locked against their editors."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from alerts.evaluation import Threshold, calm_band, threshold
-from alerts.models import Rule
+from alerts.models import Rule, RuleKind
 from alerts.queries import MATCHES
 
 
@@ -19,38 +19,46 @@ class WatchedRule:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The rules of one attribute that hold for the same sensors; low, high: what lies between concerns none of them."""
+    """The rules of one attribute that hold for the same sensors; low, high: what lies between concerns none of them.
+
+    rates: the same for how the value changes; None where no rule looks at it.
+    """
 
     rules: list[WatchedRule]
     low: float
     high: float
+    rates: "Watch | None" = None
+
+
+def limits_of(rule: Rule) -> Threshold:
+    """Return the limits of a rule about values."""
+    return threshold(
+        above=rule.above,
+        below=rule.below,
+        hysteresis=rule.hysteresis,
+        for_s=rule.for_s,
+        keep_firing_s=rule.keep_firing_s,
+    )
 
 
 # Shared with the other evaluators; an editor (FOR UPDATE) waits for them and they for the editor, and then for
 # what the editor wrote: the condition is checked again on the new row.
 _WATCHED: Final = """
 SELECT * FROM alerts_rule
-WHERE enabled AND kind = 'threshold' AND attribute = ANY(%s)
+WHERE enabled AND kind IN ('threshold', 'rate_of_change') AND attribute = ANY(%s)
   AND network_id IN (SELECT network_id FROM sensors_sensor WHERE id = ANY(%s))
 ORDER BY id FOR SHARE
 """
 
 
 def watched_rules(sensor_ids: Collection[int], attributes: Collection[str]) -> dict[int, WatchedRule]:
-    """Return by id the enabled threshold rules of the sensors' networks for `attributes`.
+    """Return by id the enabled rules about values of the sensors' networks for `attributes`.
 
     Inside a transaction: until its end nobody edits or deletes them.
     """
     found = {}
     for rule in Rule.objects.raw(_WATCHED, [list(attributes), list(sensor_ids)]):
-        limits = threshold(
-            above=rule.above,
-            below=rule.below,
-            hysteresis=rule.hysteresis,
-            for_s=rule.for_s,
-            keep_firing_s=rule.keep_firing_s,
-        )
-        found[rule.pk] = WatchedRule(rule, limits)
+        found[rule.pk] = WatchedRule(rule, limits_of(rule))
     return found
 
 
@@ -79,9 +87,13 @@ def watches_of(
         for rule_id in rule_ids:
             watched = rules[rule_id]
             by_attribute.setdefault(watched.rule.attribute, []).append(watched)
-        watches = {
-            attribute: Watch(group, *calm_band(watched.limits for watched in group))
-            for attribute, group in by_attribute.items()
-        }
+        watches = {attribute: _watch(group) for attribute, group in by_attribute.items()}
         found |= dict.fromkeys(covered_ids, watches)
     return found
+
+
+def _watch(rules: list[WatchedRule]) -> Watch:
+    values = [watched for watched in rules if watched.rule.kind == RuleKind.THRESHOLD]
+    changes = [watched for watched in rules if watched.rule.kind == RuleKind.RATE_OF_CHANGE]
+    rates = Watch(changes, *calm_band(watched.limits for watched in changes)) if changes else None
+    return Watch(values, *calm_band(watched.limits for watched in values), rates)
