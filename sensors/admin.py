@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from sensors import queries, services
 from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm, number_of
 from sensors.models import AccessToken, Gateway, Membership, Network, Role, Sensor, User
+from sensors.services.networks import SETTINGS
 
 # What decides over rights: only superusers hand them out.
 _RIGHTS = ("is_staff", "is_superuser", "groups")
@@ -141,7 +142,7 @@ class NetworkForm(ServiceForm):
 
     def carry_out(self) -> Network:
         """Make or change it."""
-        changes = self.changes("name", "retention_days", "rollup_retention_days")
+        changes = self.changes("name", *SETTINGS)
         if self.instance.pk:
             return services.update_network(Network.objects.get(pk=self.instance.pk), **changes)
         return services.create_network(slug=self.cleaned_data["slug"], owner=None, **changes)
@@ -152,7 +153,10 @@ class NetworkAdmin(ServiceAdmin):
     """Networks and their members."""
 
     form = NetworkForm
-    fields = ("slug", "name", "retention_days", "rollup_retention_days")
+    fieldsets = (
+        (None, {"fields": ("slug", "name", "retention_days", "rollup_retention_days")}),
+        ("Silence", {"fields": (("interval_attribute", "interval_factor"), ("new_sensors", "new_after_s"))}),
+    )
     constant_fields = ("slug",)
     list_display = ("slug", "name", "sensor_count", "member_count", "retention_days")
     search_fields = ("slug", "name")

@@ -11,9 +11,9 @@ from rest_framework import serializers
 
 from sensors import queries
 from sensors.errors import Invalid
-from sensors.models import Gateway, Network, Role, Sensor
-from sensors.services.checks import MAX_RETENTION_DAYS, MAX_SPAN_S, check_labels
-from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN, PayloadError, check_text
+from sensors.models import Gateway, Network, NewSensors, Role, Sensor
+from sensors.services.checks import MAX_INTERVAL_FACTOR, MAX_RETENTION_DAYS, MAX_SPAN_S, check_labels
+from sensors.wire import IDENTIFIER_PATTERN, MAX_KEY_CHARACTERS, SLUG_PATTERN, PayloadError, check_text
 
 
 class StrictSerializer(serializers.Serializer):
@@ -146,6 +146,32 @@ class NetworkSerializer(StrictSerializer):
         required=False,
         allow_null=True,
         help_text="How long hourly summaries are kept, at least as long as telemetry; null: for ever.",
+    )
+    interval_attribute = TextField(
+        max_length=MAX_KEY_CHARACTERS,
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="The key of a configuration that says how often a sensor measures, in seconds, `interval_s` by"
+        " default; empty: none does.",
+    )
+    interval_factor = serializers.FloatField(
+        min_value=1,
+        max_value=MAX_INTERVAL_FACTOR,
+        required=False,
+        help_text="So many of those intervals are the period within which a sensor is expected to be heard, 3 by"
+        " default.",
+    )
+    new_sensors = serializers.ChoiceField(
+        choices=NewSensors.choices,
+        required=False,
+        help_text="Whether a sensor that was registered and never heard is silent: `ignore` (default) or `alert`.",
+    )
+    new_after_s = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_SPAN_S,
+        required=False,
+        help_text="With `alert`: how long after its registration, a day by default.",
     )
     role = serializers.SerializerMethodField(help_text="What you may do in it.")
     created_at = serializers.DateTimeField(read_only=True)

@@ -1,5 +1,5 @@
 from sensors.models.access import AccessToken, Membership, Role, User
-from sensors.models.fleet import Gateway, Network, Sensor, SensorState, SensorTombstone
+from sensors.models.fleet import Gateway, Network, NewSensors, Sensor, SensorState, SensorTombstone
 from sensors.models.service import ServiceTick, Watermark
 
 __all__ = [
@@ -7,6 +7,7 @@ __all__ = [
     "Gateway",
     "Membership",
     "Network",
+    "NewSensors",
     "Role",
     "Sensor",
     "SensorState",

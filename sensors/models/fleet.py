@@ -5,7 +5,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
-from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
+from sensors.wire import IDENTIFIER_PATTERN, MAX_KEY_CHARACTERS, SLUG_PATTERN
 
 identifier_is_valid = RegexValidator(
     rf"^{IDENTIFIER_PATTERN}\Z",
@@ -14,6 +14,13 @@ identifier_is_valid = RegexValidator(
 slug_is_valid = RegexValidator(
     rf"^{SLUG_PATTERN}\Z", "Start with a lower-case letter or digit, then up to 49 of those or hyphens."
 )
+
+
+class NewSensors(models.TextChoices):
+    """What becomes of sensors that are registered and were never heard."""
+
+    IGNORE = "ignore"  # they are watched from their first message on
+    ALERT = "alert"  # after the network's time they count as silent
 
 
 class Network(models.Model):
@@ -36,6 +43,34 @@ class Network(models.Model):
             " measurements; empty: for ever."
         ),
     )
+    # What silence is judged by where neither a rule nor a sensor says it better: see docs/alerts.md.
+    interval_attribute = models.CharField(
+        max_length=MAX_KEY_CHARACTERS,
+        default="interval_s",
+        db_default="interval_s",
+        blank=True,
+        help_text="The key of a configuration that says how often a sensor measures, in seconds; empty: none does.",
+    )
+    interval_factor = models.FloatField(
+        default=3,
+        db_default=3,
+        validators=[MinValueValidator(1)],
+        help_text="So many of those intervals are the period within which the sensor is expected to be heard.",
+    )
+    new_sensors = models.CharField(
+        max_length=8,
+        choices=NewSensors.choices,
+        default=NewSensors.IGNORE,
+        db_default=NewSensors.IGNORE,
+        help_text="Whether a sensor that was registered and never heard is silent.",
+    )
+    new_after_s = models.PositiveIntegerField(
+        # A day: who mounts sensors registers them in the morning and is done by the evening.
+        default=86_400,
+        db_default=86_400,
+        validators=[MinValueValidator(1)],
+        help_text="How long after its registration, in seconds.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     members = models.ManyToManyField("sensors.User", through="sensors.Membership", related_name="networks")
@@ -49,6 +84,12 @@ class Network(models.Model):
                 & (Q(retention_days__isnull=True) | Q(rollup_retention_days__gte=F("retention_days"))),
                 name="network_rollups_outlive_telemetry",
             ),
+            # PostgreSQL orders NaN above everything, so this refuses it too.
+            models.CheckConstraint(
+                condition=Q(interval_factor__gte=1, interval_factor__lte=1_000), name="network_factor_is_sensible"
+            ),
+            models.CheckConstraint(condition=Q(new_sensors__in=NewSensors.values), name="network_policy_is_known"),
+            models.CheckConstraint(condition=Q(new_after_s__gte=1), name="network_new_after_is_positive"),
         ]
         ordering = ["slug"]
 

@@ -14,6 +14,8 @@ from sensors.wire import PayloadError, check_text
 MAX_SPAN_S: Final = 366 * 24 * 3600
 # A century, far above any duty to keep records.
 MAX_RETENTION_DAYS: Final = 36_525
+# A period of so many measuring intervals watches nothing.
+MAX_INTERVAL_FACTOR: Final = 1_000
 MAX_LABELS: Final = 64
 MAX_LABEL_KEY: Final = 100
 MAX_LABEL_VALUE: Final = 500

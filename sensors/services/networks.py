@@ -6,30 +6,26 @@ from django.db import transaction
 
 from sensors.errors import Conflict, Invalid, NotFound
 from sensors.models import Membership, Network, Role, Sensor, User
-from sensors.services.checks import MAX_RETENTION_DAYS, clean, unique
+from sensors.services.checks import (
+    MAX_INTERVAL_FACTOR,
+    MAX_RETENTION_DAYS,
+    check_span,
+    clean,
+    unique,
+)
 
 _RETENTIONS: Final = ("retention_days", "rollup_retention_days")
+# What may be said of a network besides its names.
+SETTINGS: Final = (*_RETENTIONS, "interval_attribute", "interval_factor", "new_sensors", "new_after_s")
 
 
-def create_network(
-    *,
-    slug: str,
-    name: str = "",
-    retention_days: int | None = None,
-    rollup_retention_days: int | None = None,
-    owner: User | None,
-) -> Network:
+def create_network(*, slug: str, name: str = "", owner: User | None, **settings: Any) -> Network:
     """Return the new network, owned by `owner` if given; its name defaults to its slug.
 
-    Raises Invalid and IdentifierTaken, naming the field.
+    settings: any of SETTINGS. Raises Invalid and IdentifierTaken, naming the field.
     """
-    network = Network(
-        slug=slug,
-        name=name or slug,
-        retention_days=retention_days,
-        rollup_retention_days=rollup_retention_days,
-    )
-    _clean_network(network, "slug", "name", *_RETENTIONS)
+    network = Network(slug=slug, name=name or slug, **settings)
+    _clean_network(network, "slug", "name", *SETTINGS)
     with unique("slug", slug):
         network.save(force_insert=True)
         if owner is not None:
@@ -38,8 +34,11 @@ def create_network(
 
 
 def update_network(network: Network, **changes: Any) -> Network:
-    """Return the network with its name and retentions changed as given. The slug never changes."""
-    _refuse_others(changes, {"name", *_RETENTIONS})
+    """Return the network with its name and SETTINGS changed as given. The slug never changes.
+
+    What alters how long its sensors may be silent is applied by the next sweep (a trigger notes the sensors).
+    """
+    _refuse_others(changes, {"name", *SETTINGS})
     for field, value in changes.items():
         setattr(network, field, value)
     _clean_network(network, *changes)
@@ -100,6 +99,13 @@ def _clean_network(network: Network, *fields: str) -> None:
             f"{rollups} is less than the {telemetry} days of retention_days; summaries are kept at least as long.",
             field="rollup_retention_days",
         )
+    # NaN is refused too: it compares as false.
+    if not 1 <= network.interval_factor <= MAX_INTERVAL_FACTOR:
+        raise Invalid(
+            f"{network.interval_factor} is not from 1 to {MAX_INTERVAL_FACTOR}; it multiplies the measuring interval.",
+            field="interval_factor",
+        )
+    check_span(network.new_after_s, field="new_after_s", least=1)
 
 
 def _lock(network: Network) -> None:

@@ -96,22 +96,25 @@ class TestSensors:
         assert SensorTombstone.objects.filter(identifier="boiler-1").count() == 1
 
 
+SILENCE = {"interval_attribute": "every", "interval_factor": "2.5", "new_sensors": "alert", "new_after_s": "600"}
+
+
 class TestNetworks:
     def test_one_is_made_with_its_members(self, operator, fleet):
         data = {
-            "slug": "roof", "name": "Roof", "retention_days": "30",
+            "slug": "roof", "name": "Roof", "retention_days": "30", **SILENCE,
             "memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "0",
             "memberships-0-user": fleet.owner.pk, "memberships-0-role": "owner",
         }  # fmt: skip
         assert post(operator, "sensors_network", data).status_code == 302
         network = Network.objects.get(slug="roof")
-        assert network.retention_days == 30
+        assert (network.retention_days, network.interval_attribute, network.new_after_s) == (30, "every", 600)
         assert [(one.user, one.role) for one in network.memberships.all()] == [(fleet.owner, "owner")]
 
     def test_the_last_owner_stays(self, operator, fleet):
         member = Membership.objects.get(user=fleet.owner)
         data = {
-            "slug": "x", "name": "Plant", "retention_days": "",
+            "slug": "x", "name": "Plant", "retention_days": "", **SILENCE,
             "memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "1", "memberships-0-id": member.pk,
             "memberships-0-network": fleet.network.pk, "memberships-0-user": fleet.owner.pk,
         }  # fmt: skip

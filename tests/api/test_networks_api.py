@@ -20,6 +20,10 @@ def test_who_makes_a_network_owns_it():
         "name": "The hall",
         "retention_days": None,
         "rollup_retention_days": None,
+        "interval_attribute": "interval_s",
+        "interval_factor": 3.0,
+        "new_sensors": "ignore",
+        "new_after_s": 86_400,
         "role": "owner",
     }
     members = caller.get("networks/own-hall/members/").json()["results"]
@@ -46,6 +50,16 @@ def test_a_networks_name_defaults_to_its_slug():
         ({"slug": "a", "retention_days": 10**9}, "retention_days"),
         ({"slug": "a", "retention_days": "often"}, "retention_days"),
         ({"slug": "a", "retension_days": 3}, "retension_days"),
+        ({"slug": "a", "interval_attribute": 3}, "interval_attribute"),
+        ({"slug": "a", "interval_attribute": "x" * 201}, "interval_attribute"),
+        ({"slug": "a", "interval_attribute": "nul\x00"}, "interval_attribute"),
+        ({"slug": "a", "interval_factor": 0.9}, "interval_factor"),
+        ({"slug": "a", "interval_factor": 1_001}, "interval_factor"),
+        ({"slug": "a", "interval_factor": "nan"}, "interval_factor"),
+        ({"slug": "a", "interval_factor": None}, "interval_factor"),
+        ({"slug": "a", "new_sensors": "shout"}, "new_sensors"),
+        ({"slug": "a", "new_after_s": 0}, "new_after_s"),
+        ({"slug": "a", "new_after_s": 10**9}, "new_after_s"),
         ({"slug": "a", "role": "owner"}, "role"),
     ],
 )
@@ -71,6 +85,15 @@ def test_a_slug_never_changes_but_may_be_sent_back(world):
     assert answer.status_code == 200
     assert (answer.json()["name"], answer.json()["retention_days"]) == ("New", 30)
     assert world.owner.patch(path, {"retention_days": None}).json()["retention_days"] is None
+
+
+def test_what_a_network_says_of_silence_is_changed(world):
+    path = f"networks/{world.network.slug}/"
+    said = {"interval_attribute": "every", "interval_factor": 2.5, "new_sensors": "alert", "new_after_s": 3600}
+    answer = world.owner.patch(path, said)
+    assert answer.status_code == 200, answer.content
+    assert {name: answer.json()[name] for name in said} == said
+    assert world.owner.patch(path, {"interval_attribute": ""}).json()["interval_attribute"] == ""
 
 
 def test_deleting_a_network_leaves_a_tombstone_for_each_sensor(world):

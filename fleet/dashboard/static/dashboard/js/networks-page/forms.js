@@ -9,6 +9,54 @@ import { toast } from "../toast.js";
 const RETENTION_HINT = "In days; empty: as the server is set, by default for ever.";
 const ROLLUP_HINT =
   "For charts of long ranges. In days, no fewer than telemetry; empty: for ever.";
+const NEW_SENSORS = [
+  { value: "ignore", text: "Not watched" },
+  { value: "alert", text: "Silent after a time" },
+];
+
+/** @param {any} network */
+function silenceFields(network) {
+  return [
+    h(
+      "div",
+      { class: "row" },
+      field({
+        name: "interval_attribute",
+        label: "Interval in configurations",
+        code: true,
+        value: network.interval_attribute,
+        hint: "The key that says how often a sensor measures, in seconds; empty: none does.",
+      }),
+      field({
+        name: "interval_factor",
+        label: "Intervals in a period",
+        kind: "number",
+        value: network.interval_factor,
+        hint: "So long a sensor may be silent, besides its grace.",
+      }),
+    ),
+    h(
+      "div",
+      { class: "row" },
+      field({
+        name: "new_sensors",
+        label: "Never heard",
+        kind: "select",
+        value: network.new_sensors,
+        choices: NEW_SENSORS,
+        hint: "What rules about silence make of sensors that were registered only.",
+      }),
+      field({
+        name: "new_after_s",
+        label: "Silent after (s)",
+        kind: "number",
+        step: "1",
+        value: network.new_after_s,
+        hint: "Since its registration.",
+      }),
+    ),
+  ];
+}
 
 export function addNetwork() {
   return openDialog({
@@ -75,6 +123,7 @@ export async function editNetwork(network, then) {
         value: network.rollup_retention_days,
         hint: ROLLUP_HINT,
       }),
+      ...silenceFields(network),
     ],
     action: "Save",
     submit: (form) =>
@@ -82,6 +131,10 @@ export async function editNetwork(network, then) {
         name: text(form, "name"),
         retention_days: number(form, "retention_days"),
         rollup_retention_days: number(form, "rollup_retention_days"),
+        interval_attribute: text(form, "interval_attribute"),
+        interval_factor: number(form, "interval_factor"),
+        new_sensors: text(form, "new_sensors"),
+        new_after_s: number(form, "new_after_s"),
       }),
   });
   if (done) then();
