@@ -10,7 +10,7 @@ from django.utils import timezone
 from unfold.decorators import action, display
 
 from alerts import services
-from alerts.models import Alert, Rule, RuleScope, Silence
+from alerts.models import Alert, Rule, RuleKind, RuleScope, Silence
 from alerts.rendering import RULE_FIELDS
 from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm
 from sensors.errors import DomainError
@@ -45,7 +45,7 @@ class RuleAdmin(ServiceAdmin):
         (None, {"fields": ("network", "kind", "name", "severity", "enabled")}),
         ("For which sensors", {"fields": ("scope", "sensors", "labels")}),
         ("Threshold", {"fields": ("attribute", ("above", "below"), "hysteresis", ("for_s", "keep_firing_s"))}),
-        ("Silence of a sensor or gateway", {"fields": (("period_s", "grace_s"), "share")}),
+        ("Silence of a sensor, gateway or bridge", {"fields": (("period_s", "grace_s"), ("share", "window_s"))}),
     )
     constant_fields = ("network", "kind")
     autocomplete_fields = ("network", "sensors")
@@ -72,7 +72,9 @@ class RuleAdmin(ServiceAdmin):
         ]
         if rule.attribute:
             return f"{rule.attribute} {' or '.join(filter(None, limits))}"
-        return f"{rule.share:.0%} silent" if rule.kind == "gateway_silence" else "silence"
+        if rule.kind == RuleKind.BRIDGE_AWAY:
+            return "bridges"
+        return f"{rule.share:.0%} silent" if rule.kind == RuleKind.GATEWAY_SILENCE else "silence"
 
     @display(description="severity", label=LABEL_COLOURS)
     def severity_label(self, rule: Rule) -> str:
@@ -108,6 +110,7 @@ class AlertAdmin(ReadOnlyAdmin):
         "acknowledgement",
         "backfilled",
         "members",
+        "detail",
         "rule_snapshot",
     )
     readonly_fields = fields
@@ -139,10 +142,10 @@ class AlertAdmin(ReadOnlyAdmin):
                 done += 1
         self.message_user(request, f"Done for {done} of {queryset.count()} alerts.", messages.SUCCESS)
 
-    @display(description="sensor or gateway")
+    @display(description="about")
     def about(self, alert: Alert) -> str:
         """Return whom it is about."""
-        return alert.sensor_identifier or alert.gateway_identifier
+        return alert.sensor_identifier or alert.gateway_identifier or "bridges"
 
     @display(description="state", label=LABEL_COLOURS)
     def state_label(self, alert: Alert) -> str:

@@ -1,26 +1,31 @@
 """Every read of rules, alerts and silences that is shown or evaluated."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.db import connection
 from django.db.models import Count, Max, Q, QuerySet
 
 from alerts.models import Alert, AlertSeverity, AlertState, Rule, RuleKind, RuleScope, Silence
 from alerts.rendering import ALERT_RELATIONS
-from config.models import Revision
 from sensors import queries as sensors_queries
 from sensors.models import Network, Sensor, Watermark
 from sensors.queries import AnyUser
 
-# The key of a configuration that says how often the sensor measures, in seconds.
-INTERVAL_KEY: Final = "interval_s"
+# How often a sensor measures by a row `revision` of config_revision, in seconds: what its values hold under the key
+# that the row `network` of its network names, if that is a positive number; else null.
+NAMED_INTERVAL_S: Final = """(
+    CASE WHEN jsonb_typeof(revision."values" -> NULLIF(network.interval_attribute, '')) = 'number'
+         THEN NULLIF(GREATEST((revision."values" -> network.interval_attribute)::numeric, 0), 0)
+    END
+)"""
 
 # Whether a row `rule` of alerts_rule covers a row `sensor` of sensors_sensor; `sensors_in_scope` in SQL.
 MATCHES: Final = """(
     sensor.network_id = rule.network_id
+    AND rule.kind <> 'bridge_away'
     AND (rule.kind <> 'gateway_silence' OR sensor.gateway_id IS NOT NULL)
     AND CASE rule.scope
         WHEN 'network' THEN true
@@ -83,10 +88,12 @@ def sensors_in_scope(
     labels: Mapping[str, Any] | None = None,
     listed: Any = (),
 ) -> QuerySet[Sensor]:
-    """Return the sensors that a rule of this kind and scope would cover.
+    """Return the sensors that a rule of this kind and scope would cover; one about the bridges covers none.
 
     labels: for the scope labels. listed: ids, or a subquery of them, for the scope sensors.
     """
+    if kind == RuleKind.BRIDGE_AWAY:
+        return Sensor.objects.none()
     sensors = Sensor.objects.filter(network=network)
     if scope == RuleScope.LABELS:
         sensors = sensors.filter(labels__contains=dict(labels or {}))
@@ -97,19 +104,24 @@ def sensors_in_scope(
     return sensors
 
 
+# In whole microseconds, at most what a bigint holds of them.
+_INTERVALS: Final = f"""
+SELECT sensor_id, trunc(LEAST(interval_s, 1e12) * 1000000)::bigint FROM (
+    SELECT DISTINCT ON (revision.sensor_id) revision.sensor_id, {NAMED_INTERVAL_S} AS interval_s
+    FROM config_revision AS revision
+    JOIN sensors_sensor AS sensor ON sensor.id = revision.sensor_id
+    JOIN sensors_network AS network ON network.id = sensor.network_id
+    WHERE revision.sensor_id = ANY(%s) AND revision.acknowledged_at IS NOT NULL
+    ORDER BY revision.sensor_id, revision.number DESC
+) AS acknowledged WHERE interval_s IS NOT NULL
+"""  # noqa: S608 - only constants of this module
+
+
 def expected_intervals_us(sensor_ids: Collection[int]) -> dict[int, int]:
     """Return by sensor how often it measures, in microseconds, where the revision it acknowledged last says so."""
-    rows = (
-        Revision.objects.filter(sensor_id__in=sensor_ids, acknowledged_at__isnull=False)
-        .order_by("sensor_id", "-number")
-        .distinct("sensor_id")
-        .values_list("sensor_id", f"values__{INTERVAL_KEY}")
-    )
-    intervals = {}
-    for sensor_id, interval_s in rows:
-        if type(interval_s) in (int, float) and 0 < interval_s < math.inf:
-            intervals[sensor_id] = int(min(interval_s, 1e12) * 1_000_000)
-    return intervals
+    with connection.cursor() as cursor:
+        cursor.execute(_INTERVALS, [list(sensor_ids)])
+        return dict(cursor.fetchall())
 
 
 def active_silences(network_ids: Collection[int], *, at: datetime) -> list[Silence]:

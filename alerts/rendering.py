@@ -23,6 +23,7 @@ def alert_json(alert: Alert, *, is_silenced: bool) -> dict[str, Any]:
         "sensor": alert.sensor_identifier or None,
         "gateway": alert.gateway_identifier or None,
         "members": alert.members,
+        "detail": alert.detail,
         "state": alert.state,
         "severity": alert.severity,
         "value": alert.value,
@@ -46,7 +47,8 @@ RULE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     RuleKind.THRESHOLD: _LIMITS,
     RuleKind.RATE_OF_CHANGE: _LIMITS,
     RuleKind.STALENESS: ("period_s", "grace_s"),
-    RuleKind.GATEWAY_SILENCE: ("share", "period_s", "grace_s"),
+    RuleKind.GATEWAY_SILENCE: ("share", "window_s", "period_s", "grace_s"),
+    RuleKind.BRIDGE_AWAY: ("period_s",),
 }
 
 

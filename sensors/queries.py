@@ -1,5 +1,6 @@
 """Every read of networks, gateways and sensors that is shown or judged."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ from django.db.models import (
 )
 from django.db.models.lookups import GreaterThanOrEqual
 
-from sensors.models import Gateway, Membership, Network, Role, Sensor, User, Watermark
+from sensors.models import Gateway, Membership, Network, Role, Sensor, ServiceTick, User, Watermark
 
 STATUSES: Final = ("new", "up", "late", "down")
 
@@ -73,6 +74,32 @@ def judged_at(now: datetime) -> datetime:
     if marks["never"]:
         return datetime.min.replace(tzinfo=UTC)
     return now if marks["least"] is None else min(now, marks["least"])
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeMark:
+    """How far the bridge of one shard (I/N) is.
+
+    drained_until: up to when it has stored everything; None if it never caught up. seen_at: when it was last at work,
+    None if it does not say; is_connected: whether it had its connection to the broker then.
+    """
+
+    shard: str
+    drained_until: datetime | None
+    seen_at: datetime | None
+    is_connected: bool
+
+
+def bridge_marks() -> list[BridgeMark]:
+    """Return how far the bridges are, by shard; two queries."""
+    marks = dict(Watermark.objects.order_by("shard").values_list("shard", "drained_until"))
+    ticks = {tick.name: tick for tick in ServiceTick.objects.filter(name__in=[f"bridge {shard}" for shard in marks])}
+    found = []
+    for shard, drained_until in marks.items():
+        tick = ticks.get(f"bridge {shard}")
+        is_connected = tick is not None and bool(tick.detail.get("connected"))
+        found.append(BridgeMark(shard, drained_until, tick.at if tick else None, is_connected))
+    return found
 
 
 def status_of(last_seen_at: datetime | None, period_s: int, grace_s: int, *, at: datetime) -> str:

@@ -33,6 +33,7 @@ _RULE: Final[dict[str, Any]] = {
     "period_s": None,
     "grace_s": None,
     "share": None,
+    "window_s": None,
     "created_at": "2026-03-01T12:00:00Z",
     "created_by": "ada",
     "updated_at": "2026-03-01T12:00:00Z",
@@ -45,6 +46,7 @@ _ALERT: Final[dict[str, Any]] = {
     "sensor": "boiler-1",
     "gateway": None,
     "members": [],
+    "detail": "",
     "state": "firing",
     "severity": "critical",
     "value": 93.5,
@@ -94,9 +96,10 @@ RULES: Final = [
         {"name": "Silent", "kind": "staleness", "network": "plant", "labels": {"floor": "2"}, "grace_s": 60},
     ),
     _sent(
-        "Gateways of which half of the sensors are silent",
-        {"name": "Gateway is silent", "kind": "gateway_silence", "network": "plant", "share": 0.5},
+        "Gateways of which half of the sensors fell silent within ten minutes",
+        {"name": "Gateway is silent", "kind": "gateway_silence", "network": "plant", "share": 0.5, "window_s": 600},
     ),
+    _sent("The service's own bridges", {"name": "Bridge is away", "kind": "bridge_away", "network": "plant"}),
     *RULE,
 ]
 MATCHED: Final = [

@@ -96,7 +96,15 @@ class RuleSerializer(StrictSerializer):
     share = NumberField(
         required=False, allow_null=True, help_text="gateway_silence: of its sensors, above 0 and at most 1 (default)."
     )
-    period_s = SpanField(least=1, help_text="staleness, gateway_silence; null: each sensor's own.")
+    window_s = SpanField(
+        least=1,
+        help_text="gateway_silence: its sensors count together if they were heard last within so long; null: always.",
+    )
+    period_s = SpanField(
+        least=1,
+        help_text="staleness, gateway_silence; null: that of each sensor's configuration, else its own. bridge_away: 60"
+        " by default.",
+    )
     grace_s = SpanField(help_text="staleness, gateway_silence; null: each sensor's own.")
     created_at = serializers.DateTimeField(read_only=True)
     created_by = serializers.CharField(read_only=True, allow_null=True, help_text="Username.")
@@ -155,9 +163,12 @@ class AlertSerializer(serializers.Serializer):
     rule = serializers.IntegerField(allow_null=True, help_text="Null: the rule was deleted.")
     rule_name = serializers.CharField()
     network = serializers.CharField(help_text="Slug.")
-    sensor = serializers.CharField(allow_null=True, help_text="Identifier; null for a gateway's alert.")
-    gateway = serializers.CharField(allow_null=True, help_text="Identifier; null for a sensor's alert.")
+    sensor = serializers.CharField(allow_null=True, help_text="Identifier; null for an alert about something else.")
+    gateway = serializers.CharField(
+        allow_null=True, help_text="Identifier; null for an alert about something else. Both null: about the bridges."
+    )
     members = serializers.ListField(child=serializers.CharField(), help_text="The gateway's silent sensors.")
+    detail = serializers.CharField(allow_blank=True, help_text="What is wrong with the bridges, in words.")
     state = serializers.ChoiceField(choices=AlertState.choices)
     severity = serializers.ChoiceField(choices=AlertSeverity.choices)
     value = serializers.FloatField(

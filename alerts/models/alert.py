@@ -1,5 +1,7 @@
 """What was violated, and what is not to disturb anybody."""
 
+from typing import Final
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -20,19 +22,27 @@ class Resolution(models.TextChoices):
     """Why an episode ended. No data is never a reason."""
 
     CLEARED = "cleared"  # the value is back inside
-    HEARD = "heard"  # the sensor, or enough of the gateway's sensors, were heard again
+    HEARD = "heard"  # the sensor, enough of the gateway's sensors, or the bridges were heard again
     BY_HAND = "by_hand"  # an operator said so
     RULE_EDITED = "rule_edited"
     RULE_DISABLED = "rule_disabled"
     RULE_DELETED = "rule_deleted"
-    SENSOR_EDITED = "sensor_edited"  # by its new period or grace it is not silent
+    SENSOR_EDITED = "sensor_edited"  # by the period or grace that now hold for the sensor it is not silent
     SENSOR_DELETED = "sensor_deleted"
     GATEWAY_DELETED = "gateway_deleted"
     OUT_OF_SCOPE = "out_of_scope"  # the rule does not cover the sensor any more, or no sensor of the gateway
 
 
+# An alert about neither a sensor nor a gateway, also none that was deleted: their identifiers would stay.
+ABOUT_NEITHER: Final = Q(sensor__isnull=True, gateway__isnull=True, sensor_identifier="", gateway_identifier="")
+# An alert whose sensor or gateway was deleted.
+SUBJECT_IS_GONE: Final = Q(sensor__isnull=True, gateway__isnull=True) & (
+    Q(sensor_identifier__gt="") | Q(gateway_identifier__gt="")
+)
+
+
 class Alert(models.Model):
-    """One episode in which a rule was violated by one sensor or gateway.
+    """One episode in which a rule was violated by one sensor or gateway, or by the bridges (then it has neither).
 
     Opened and moved by the evaluation and the sweep, acknowledged and resolved by operators, never deleted but
     with its network; only a pending episode that ends by itself leaves no row. The text fields keep what it was
@@ -58,6 +68,8 @@ class Alert(models.Model):
     gateway_identifier = models.CharField(max_length=64, blank=True)
     # Of a gateway's alert: the identifiers of its silent sensors.
     members = models.JSONField(default=list)
+    # Of an alert about the bridges: what is wrong with which of them, in words.
+    detail = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     state = models.CharField(max_length=8, choices=AlertState.choices)
     severity = models.CharField(max_length=8, choices=AlertSeverity.choices)
@@ -88,6 +100,11 @@ class Alert(models.Model):
                 condition=Q(resolved_at__isnull=True, gateway__isnull=False),
                 name="one_open_alert_per_rule_and_gateway",
             ),
+            models.UniqueConstraint(
+                fields=["rule"],
+                condition=Q(resolved_at__isnull=True) & ABOUT_NEITHER,
+                name="one_open_alert_per_rule_about_bridges",
+            ),
             models.CheckConstraint(
                 condition=Q(state="resolved", resolved_at__isnull=False)
                 | (~Q(state="resolved") & Q(resolved_at__isnull=True)),
@@ -106,14 +123,13 @@ class Alert(models.Model):
             models.Index(
                 fields=["id"],
                 name="alert_orphaned",
-                condition=Q(resolved_at__isnull=True)
-                & (Q(rule__isnull=True) | Q(sensor__isnull=True, gateway__isnull=True)),
+                condition=Q(resolved_at__isnull=True) & (Q(rule__isnull=True) | SUBJECT_IS_GONE),
             ),
         ]
         ordering = ["-started_at", "-id"]
 
     def __str__(self) -> str:
-        return f"{self.rule_name}: {self.sensor_identifier or self.gateway_identifier}"
+        return f"{self.rule_name}: {self.sensor_identifier or self.gateway_identifier or 'bridges'}"
 
 
 class Silence(models.Model):

@@ -70,7 +70,7 @@ class RuleState(models.Model):
     # Silence rules: when to look at this sensor next; empty while it is silent. Never later than the moment at
     # which it may become silent, and moved only when it is due.
     check_at = models.DateTimeField(null=True)
-    # Set while the sensor is silent: when it was heard last.
+    # Set while the sensor is silent: when it was heard last, or made if it never was.
     silent_since = models.DateTimeField(null=True)
     # Staleness rules: silent, and the alert is still to be opened; held back while the gateway has one.
     waiting = models.BooleanField(default=False)
@@ -93,6 +93,8 @@ class RuleState(models.Model):
 class ScopeChange(models.Model):
     """A sensor or a rule whose matching may have changed. Written by triggers, deleted by `match_changes`.
 
+    of_configuration: only the period that the sensor's configurations name may have.
+
     Triggers, because a change must be seen on every path to the tables, and in its own transaction: a watermark
     over `updated_at` misses what commits late, and comparing everything costs what exists. Plain numbers, because
     the row may outlive what it names.
@@ -100,3 +102,21 @@ class ScopeChange(models.Model):
 
     rule_id = models.BigIntegerField(null=True)
     sensor_id = models.BigIntegerField(null=True)
+    of_configuration = models.BooleanField(default=False, db_default=False)
+
+
+class ConfiguredPeriod(models.Model):
+    """How often a sensor is to be heard by its configurations; no row where none of those that count says so.
+
+    Those that count are the revision that it acknowledged last and a newer one that it has not answered yet; the
+    longer period holds. Written by `match_changes` alone, after triggers noted a revision or an answer: of writers at
+    the same time, each in its own transaction, none would see the other's.
+    """
+
+    # Deleted by the database with the sensor, as `RuleState` is.
+    sensor = models.OneToOneField(
+        Sensor, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
+    )
+    period_s = models.FloatField()
+    # One that counts names none: then it is at least the sensor's own period.
+    or_own = models.BooleanField()

@@ -17,10 +17,15 @@ class RuleKind(models.TextChoices):
     RATE_OF_CHANGE = "rate_of_change"  # how much a value changes a minute
     STALENESS = "staleness"  # a sensor that is not heard
     GATEWAY_SILENCE = "gateway_silence"  # so many of a gateway's sensors that the gateway itself is meant
+    BRIDGE_AWAY = "bridge_away"  # the service's own bridges, while which are away nobody's silence is known
 
 
 # Kinds that look at the values of an attribute; the others look at when something was heard.
 VALUE_KINDS: Final = (RuleKind.THRESHOLD, RuleKind.RATE_OF_CHANGE)
+
+
+# After how long without news from a bridge its absence is one, unless a rule says otherwise: a restart takes less.
+BRIDGE_AWAY_AFTER_S: Final = 60
 
 
 class RuleScope(models.TextChoices):
@@ -43,8 +48,8 @@ class Rule(models.Model):
     """One thing to watch in one network. Written by its operators; evaluated by the workers.
 
     Which fields count depends on the kind: threshold and rate_of_change use attribute, above, below, hysteresis, for_s
-    and keep_firing_s (limits of a rate are per minute); staleness uses period_s and grace_s (empty: the sensor's own);
-    gateway_silence uses share.
+    and keep_firing_s (limits of a rate are per minute); staleness uses period_s and grace_s (empty: see
+    docs/alerts.md); gateway_silence uses these, share and window_s; bridge_away uses period_s and holds for a network.
     """
 
     network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="rules")
@@ -69,6 +74,12 @@ class Rule(models.Model):
     period_s = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     grace_s = models.PositiveIntegerField(null=True, blank=True)
     share = models.FloatField(default=1, validators=[MinValueValidator(0.01), MaxValueValidator(1)])
+    window_s = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Within which the sensors of a gateway must have been heard last; empty: at any time.",
+    )
 
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
@@ -90,7 +101,11 @@ class Rule(models.Model):
             models.CheckConstraint(condition=Q(hysteresis__gte=0), name="rule_hysteresis_is_not_negative"),
             models.CheckConstraint(condition=Q(share__gt=0, share__lte=1), name="rule_share_is_a_share"),
         ]
-        indexes = [models.Index(fields=["network", "kind"], name="rule_enabled", condition=Q(enabled=True))]
+        indexes = [
+            models.Index(fields=["network", "kind"], name="rule_enabled", condition=Q(enabled=True)),
+            # What every sweep looks for, in whatever network; there are few.
+            models.Index(fields=["id"], name="rule_about_bridges", condition=Q(kind="bridge_away")),
+        ]
         ordering = ["network_id", "name", "id"]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """One alert for a gateway instead of one for each of its sensors."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,11 +13,9 @@ from alerts.queries import Horizon
 from alerts.rendering import rule_snapshot
 from alerts.services.announce import announce_alerts
 from alerts.services.endings import resolve
-from alerts.services.scope_changes import ALLOWED
+from alerts.services.incidents import Silent, fallen_silent, still_silent
+from alerts.services.periods import PERIOD_AND_GRACE
 from sensors.models import Gateway
-
-# 3 of 10 sensors are a share of 0.3 although 10 times 0.3 is a little more than 3.
-_ROUNDING: Final = 1e-9
 
 # Only gateways with a silent sensor or an open alert: what is well costs nothing.
 _TOUCHED: Final = """
@@ -37,13 +36,16 @@ WHERE rule.enabled
 FOR SHARE OF rule SKIP LOCKED FOR KEY SHARE OF gateway SKIP LOCKED
 """
 
+# Silent sensors by when they were heard last. Who was never heard counts nowhere: it cannot have fallen silent.
 _COUNT: Final = f"""
 SELECT touched.rule_id, touched.gateway_id, alert.id, alert.members,
        count(seen.last_seen_at) AS heard,
-       count(state.silent_since) AS silent,
-       array_agg(sensor.identifier ORDER BY sensor.identifier) FILTER (WHERE state.silent_since IS NOT NULL),
-       max(state.silent_since + {ALLOWED}),
-       max(state.silent_since),
+       array_agg(sensor.identifier ORDER BY state.silent_since, sensor.identifier)
+           FILTER (WHERE state.silent_since IS NOT NULL),
+       array_agg(state.silent_since ORDER BY state.silent_since, sensor.identifier)
+           FILTER (WHERE state.silent_since IS NOT NULL),
+       array_agg(state.silent_since + {PERIOD_AND_GRACE} ORDER BY state.silent_since, sensor.identifier)
+           FILTER (WHERE state.silent_since IS NOT NULL),
        max(seen.last_seen_at),
        (SELECT max(earlier.fired_at) FROM alerts_alert AS earlier
         WHERE earlier.rule_id = touched.rule_id AND earlier.gateway_id = touched.gateway_id
@@ -73,30 +75,28 @@ class GatewaysJudged:
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """How one gateway is doing by one rule."""
+    """How one gateway is doing by one rule.
+
+    listed: the members of its open alert. heard: how many of its sensors ever were. silent: by when they were heard
+    last. dismissed_at: when the newest alert fired that an operator resolved.
+    """
 
     rule_id: int
     gateway_id: int
     alert_id: int | None
-    listed: str | None
+    listed: frozenset[str]
     heard: int
-    silent: int
-    members: list[str] | None
-    overdue_at: datetime | None
-    silent_since: datetime | None
+    silent: tuple[Silent, ...]
     last_seen_at: datetime | None
     dismissed_at: datetime | None
 
-    def is_reached(self, share: float) -> bool:
-        """Whether so many of the sensors that were ever heard are silent."""
-        return self.silent > 0 and self.silent >= self.heard * share - _ROUNDING
-
-    @property
-    def is_dismissed(self) -> bool:
-        """Whether an operator ended an alert about this same silence."""
-        return (
-            self.dismissed_at is not None and self.silent_since is not None and self.silent_since <= self.dismissed_at
-        )
+    @classmethod
+    def load(cls, columns: Sequence[Any]) -> "_Count":
+        """Return what a row of `_COUNT` says."""
+        rule_id, gateway_id, alert_id, listed, heard, identifiers, since, overdue, *times = columns
+        silent = tuple(map(Silent, identifiers or [], since or [], overdue or []))
+        # As raw SQL gives it, jsonb is text.
+        return cls(rule_id, gateway_id, alert_id, frozenset(json.loads(listed or "[]")), heard, silent, *times)
 
 
 def judge_gateways(horizon: Horizon, *, now: datetime) -> GatewaysJudged:
@@ -110,16 +110,25 @@ def judge_gateways(horizon: Horizon, *, now: datetime) -> GatewaysJudged:
         locked = set(cursor.fetchall())
         # Counted after the lock: an editor may have changed the rule just before it.
         cursor.execute(_COUNT, _columns(locked))
-        counts = [_Count(*row) for row in cursor.fetchall()]
+        counts = [_Count.load(row) for row in cursor.fetchall()]
     rules = Rule.objects.in_bulk({count.rule_id for count in counts})
     to_open, resolved = [], 0
     for count in counts:
-        is_reached = count.is_reached(rules[count.rule_id].share)
+        rule = rules[count.rule_id]
         if count.alert_id is None:
-            if is_reached and not count.is_dismissed:
-                to_open.append(count)
-        elif is_reached:
-            _update_members(count.alert_id, count, now=now)
+            found = fallen_silent(
+                count.silent,
+                heard=count.heard,
+                share=rule.share,
+                window_s=rule.window_s,
+                dismissed_at=count.dismissed_at,
+            )
+            if found:
+                to_open.append((count, found))
+        elif found := still_silent(
+            count.silent, listed=count.listed, heard=count.heard, share=rule.share, window_s=rule.window_s
+        ):
+            _update_members(count.alert_id, count, found, now=now)
         else:
             reason = Resolution.HEARD if count.heard else Resolution.OUT_OF_SCOPE
             ended_at = count.last_seen_at if count.heard and count.last_seen_at else now
@@ -134,19 +143,25 @@ def _columns(pairs: set[tuple[int, int]]) -> list[list[int]]:
     return [[rule_id for rule_id, _ in ordered], [gateway_id for _, gateway_id in ordered]]
 
 
-def _update_members(alert_id: int, count: _Count, *, now: datetime) -> None:
-    # As raw SQL gives it, jsonb is text.
-    if count.members != json.loads(count.listed or "[]"):
-        Alert.objects.filter(pk=alert_id, resolved_at__isnull=True).update(members=count.members or [], updated_at=now)
+def _update_members(alert_id: int, count: _Count, found: Sequence[Silent], *, now: datetime) -> None:
+    members = _names(found)
+    if count.listed != set(members):
+        Alert.objects.filter(pk=alert_id, resolved_at__isnull=True).update(members=members, updated_at=now)
         announce_alerts([alert_id], now=now)
 
 
-def _open(counts: list[_Count], rules: dict[int, Rule], horizon: Horizon, *, now: datetime) -> None:
-    gateways = Gateway.objects.in_bulk({count.gateway_id for count in counts})
+def _names(found: Sequence[Silent]) -> list[str]:
+    return sorted(each.identifier for each in found)
+
+
+def _open(
+    counts: list[tuple[_Count, Sequence[Silent]]], rules: dict[int, Rule], horizon: Horizon, *, now: datetime
+) -> None:
+    gateways = Gateway.objects.in_bulk({count.gateway_id for count, _ in counts})
     alerts: list[Any] = []
-    for count in counts:
+    for count, found in counts:
         rule, gateway = rules[count.rule_id], gateways[count.gateway_id]
-        assert count.overdue_at is not None
+        overdue_at = max(each.overdue_at for each in found)
         alerts.append(
             Alert(
                 network_id=rule.network_id,
@@ -155,11 +170,11 @@ def _open(counts: list[_Count], rules: dict[int, Rule], horizon: Horizon, *, now
                 rule_snapshot=rule_snapshot(rule),
                 gateway=gateway,
                 gateway_identifier=gateway.identifier,
-                members=count.members or [],
+                members=_names(found),
                 state=AlertState.FIRING,
                 severity=rule.severity,
-                started_at=count.overdue_at,
-                fired_at=max(count.overdue_at, horizon.judged_at),
+                started_at=overdue_at,
+                fired_at=max(overdue_at, horizon.judged_at),
                 created_at=now,
                 updated_at=now,
             )

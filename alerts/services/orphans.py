@@ -5,14 +5,14 @@ from typing import Final
 
 from django.db.models import Q
 
-from alerts.models import Alert, Resolution
+from alerts.models import SUBJECT_IS_GONE, Alert, Resolution
 from alerts.services.endings import end_alerts
 
 # The first one that holds is the reason.
 _ORPHANS: Final = (
     (Q(rule__isnull=True), Resolution.RULE_DELETED),
-    (Q(sensor__isnull=True, gateway__isnull=True) & ~Q(gateway_identifier=""), Resolution.GATEWAY_DELETED),
-    (Q(sensor__isnull=True, gateway__isnull=True), Resolution.SENSOR_DELETED),
+    (SUBJECT_IS_GONE & ~Q(gateway_identifier=""), Resolution.GATEWAY_DELETED),
+    (SUBJECT_IS_GONE, Resolution.SENSOR_DELETED),
 )
 
 
@@ -22,7 +22,7 @@ def end_orphans(*, now: datetime) -> int:
     Returns how many were resolved. Sensors are deleted by services that know nothing of alerts.
     """
     # The condition of the index `alert_orphaned`, which is nearly always empty.
-    is_gone = Q(rule__isnull=True) | Q(sensor__isnull=True, gateway__isnull=True)
+    is_gone = Q(rule__isnull=True) | SUBJECT_IS_GONE
     if not Alert.objects.filter(is_gone, resolved_at__isnull=True).exists():
         return 0
     return sum(

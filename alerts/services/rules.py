@@ -8,7 +8,16 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import Field
 
-from alerts.models import VALUE_KINDS, Alert, AlertSeverity, Resolution, Rule, RuleKind, RuleScope
+from alerts.models import (
+    BRIDGE_AWAY_AFTER_S,
+    VALUE_KINDS,
+    Alert,
+    AlertSeverity,
+    Resolution,
+    Rule,
+    RuleKind,
+    RuleScope,
+)
 from alerts.rendering import RULE_FIELDS
 from alerts.services.announce import announce_alerts
 from alerts.services.endings import end_rule
@@ -141,8 +150,12 @@ def check_rule(rule: Rule) -> None:
         check_span(_whole(rule, "period_s"), field="period_s", least=1)
     if rule.grace_s is not None:
         check_span(_whole(rule, "grace_s"), field="grace_s", least=0)
+    if rule.window_s is not None:
+        check_span(_whole(rule, "window_s"), field="window_s", least=1)
     if not 0 < _finite(rule, "share") <= 1:
         raise Invalid("A share is above 0 and at most 1 (all of the gateway's sensors).", field="share")
+    if rule.kind == RuleKind.BRIDGE_AWAY and rule.scope != RuleScope.NETWORK:
+        raise Invalid("The bridges serve the whole network; name it instead.", field=RuleScope(rule.scope).value)
 
 
 def _check_limits(rule: Rule) -> None:
@@ -186,6 +199,8 @@ def _set_limits(rule: Rule, limits: Mapping[str, Any]) -> None:
             raise Invalid("There is no such field.", field=field)
         # null means "as if it was not given", also where the column holds a default.
         setattr(rule, field, _default(field) if value is None else value)
+    if rule.kind == RuleKind.BRIDGE_AWAY and rule.period_s is None:
+        rule.period_s = BRIDGE_AWAY_AFTER_S
 
 
 def _default(field: str) -> Any:

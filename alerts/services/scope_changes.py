@@ -1,5 +1,6 @@
 """Keeps the states of silence rules in step with which sensors the rules cover; costs what changed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,14 +10,10 @@ from django.db import connection
 from alerts.models import Alert, Resolution
 from alerts.queries import MATCHES, Horizon
 from alerts.services.endings import end_alerts
+from alerts.services.periods import ALLOWED, CHECK_AT, IS_WATCHED, UNHEARD_SINCE, store_configured_periods
 
 # Few enough that a transaction takes part of a second; a new rule is one note, whatever it covers.
 CHANGES_PER_TRANSACTION: Final = 2_000
-
-# How long a sensor may be unheard by a rule: the rule's own times, else the sensor's.
-ALLOWED: Final = """(
-    (COALESCE(rule.period_s, sensor.period_s) + COALESCE(rule.grace_s, sensor.grace_s)) * interval '1 second'
-)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +32,47 @@ def match_changes(horizon: Horizon, *, now: datetime, limit: int = CHANGES_PER_T
     """Match changed sensors and rules anew; return how many notes of changes were taken, and alerts resolved.
 
     Inside the sweep's lock. Both sides leave their notes in their own transactions, and each note is followed up
-    after both: whichever of a rule and a sensor is committed later sees the other.
+    after both: whichever of a rule and a sensor is committed later sees the other. The same holds for revisions and
+    the answers to them; where these leave the sensor's period as it is, nothing is matched.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM alerts_scopechange WHERE id IN ("
             "  SELECT id FROM alerts_scopechange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
-            ") RETURNING rule_id, sensor_id",
+            ") RETURNING rule_id, sensor_id, of_configuration",
             [limit],
         )
         notes = cursor.fetchall()
         if not notes:
             return 0, 0
+        noted = {sensor_id for _, sensor_id, _ in notes if sensor_id is not None}
+        _lock_sensors(cursor, noted)
+        moved = store_configured_periods(cursor, noted)
+        moved |= {sensor_id for _, sensor_id, of_configuration in notes if sensor_id and not of_configuration}
         changed = _Changed(
-            rules=sorted({rule_id for rule_id, _ in notes if rule_id is not None}),
-            sensors=sorted({sensor_id for _, sensor_id in notes if sensor_id is not None}),
+            rules=sorted({rule_id for rule_id, _, _ in notes if rule_id is not None}),
+            sensors=sorted(moved),
         )
-        _lock(cursor, changed)
+        _lock_rules(cursor, changed)
         cursor.execute(_REMOVE_STATES, changed.parameters)
         resolved = _end_uncovered(cursor, changed, now=now) + _judge_again(cursor, changed, horizon, now=now)
         cursor.execute(_INSERT_STATES, {**changed.parameters, "judged_at": horizon.judged_at})
     return len(notes), resolved
 
 
-def _lock(cursor: Any, changed: _Changed) -> None:
-    """Wait for who is editing or deleting them: skipped here, they would be missed for good."""
+def _lock_sensors(cursor: Any, sensor_ids: Collection[int]) -> None:
+    """Wait for who is deleting them or editing their networks: skipped here, they would be missed for good."""
+    ids = list(sensor_ids)
+    cursor.execute("SELECT 1 FROM sensors_sensor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [ids])
     cursor.execute(
-        "SELECT 1 FROM sensors_sensor WHERE id = ANY(%(sensors)s) ORDER BY id FOR KEY SHARE", changed.parameters
+        "SELECT 1 FROM sensors_network WHERE id IN (SELECT network_id FROM sensors_sensor WHERE id = ANY(%s))"
+        " ORDER BY id FOR SHARE",
+        [ids],
     )
+
+
+def _lock_rules(cursor: Any, changed: _Changed) -> None:
+    """Wait for who is editing or deleting them, for the same reason."""
     cursor.execute(
         "SELECT 1 FROM alerts_rule WHERE id = ANY(%(rules)s) OR network_id IN ("
         "  SELECT network_id FROM sensors_sensor WHERE id = ANY(%(sensors)s)"
@@ -98,28 +108,27 @@ WHERE alert.id IN {_TOUCHED_ALERTS} AND NOT (rule.enabled AND {MATCHES})
 
 # Judged by the clock: who is not silent even by it is surely not, and whoever may be stays as they are.
 _NO_LONGER_SILENT: Final = f"""
-UPDATE alerts_rulestate AS state
-SET silent_since = NULL, waiting = false, check_at = seen.last_seen_at + {ALLOWED}
-FROM alerts_rule AS rule, sensors_sensor AS sensor, sensors_sensorstate AS seen
+UPDATE alerts_rulestate AS state SET silent_since = NULL, waiting = false, check_at = {CHECK_AT}
+FROM alerts_rule AS rule, sensors_sensor AS sensor, sensors_sensorstate AS seen, sensors_network AS network
 WHERE state.id IN {_TOUCHED_STATES} AND state.silent_since IS NOT NULL
   AND rule.id = state.rule_id AND sensor.id = state.sensor_id AND seen.sensor_id = state.sensor_id
-  AND seen.last_seen_at + {ALLOWED} >= %(now)s
+  AND network.id = sensor.network_id
+  AND (NOT {IS_WATCHED} OR {UNHEARD_SINCE} + {ALLOWED} >= %(now)s)
 RETURNING state.rule_id, state.sensor_id
 """  # noqa: S608 - only constants of this app
 
 _CHECK_EARLIER: Final = f"""
-UPDATE alerts_rulestate AS state SET check_at = COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED}
-FROM alerts_rule AS rule, sensors_sensor AS sensor, sensors_sensorstate AS seen
+UPDATE alerts_rulestate AS state SET check_at = {CHECK_AT}
+FROM alerts_rule AS rule, sensors_sensor AS sensor, sensors_sensorstate AS seen, sensors_network AS network
 WHERE state.id IN {_TOUCHED_STATES}
   AND rule.id = state.rule_id AND sensor.id = state.sensor_id AND seen.sensor_id = state.sensor_id
-  AND state.check_at > COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED}
+  AND network.id = sensor.network_id
+  AND state.check_at > {CHECK_AT}
 """  # noqa: S608 - only constants of this app
 
-# Who was never heard is looked at again after one period from here: if they are heard meanwhile, then after what
-# `judged_at` covers, so they cannot be silent any earlier.
 _INSERT_STATES: Final = f"""
 INSERT INTO alerts_rulestate (rule_id, sensor_id, check_at, waiting)
-SELECT rule.id, sensor.id, COALESCE(seen.last_seen_at, %(judged_at)s) + {ALLOWED}, false
+SELECT rule.id, sensor.id, {CHECK_AT}, false
 FROM (
     SELECT rule.id AS rule_id, sensor.id AS sensor_id
     FROM sensors_sensor AS sensor JOIN alerts_rule AS rule ON {MATCHES}
@@ -132,6 +141,7 @@ FROM (
 JOIN alerts_rule AS rule ON rule.id = pair.rule_id
 JOIN sensors_sensor AS sensor ON sensor.id = pair.sensor_id
 JOIN sensors_sensorstate AS seen ON seen.sensor_id = pair.sensor_id
+JOIN sensors_network AS network ON network.id = sensor.network_id
 ORDER BY rule.id, sensor.id
 ON CONFLICT (rule_id, sensor_id) DO NOTHING
 """  # noqa: S608 - only constants of this app
@@ -150,7 +160,7 @@ def _end_uncovered(cursor: Any, changed: _Changed, *, now: datetime) -> int:
 
 def _judge_again(cursor: Any, changed: _Changed, horizon: Horizon, *, now: datetime) -> int:
     """Apply another period or grace to who is silent (their alert ends if they are not by it) and who is not yet."""
-    cursor.execute(_NO_LONGER_SILENT, {**changed.parameters, "now": now})
+    cursor.execute(_NO_LONGER_SILENT, {**changed.parameters, "judged_at": horizon.judged_at, "now": now})
     resolved = 0
     for rule_id, sensor_id in sorted(cursor.fetchall()):
         reason = Resolution.SENSOR_EDITED if sensor_id in changed.sensors else Resolution.RULE_EDITED

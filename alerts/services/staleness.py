@@ -10,7 +10,7 @@ from alerts.models import Alert, AlertState, Rule, RuleState
 from alerts.queries import Horizon
 from alerts.rendering import rule_snapshot
 from alerts.services.announce import announce_alerts
-from alerts.services.scope_changes import ALLOWED
+from alerts.services.periods import ALLOWED, IS_WATCHED, PERIOD_AND_GRACE, UNHEARD_SINCE
 
 # Due sensors of one transaction: about 100 ms when all of them are only looked at and set to their next moment.
 JUDGED_PER_TRANSACTION: Final = 5_000
@@ -26,7 +26,8 @@ WITH heard AS (
     FOR UPDATE OF state SKIP LOCKED
 )
 UPDATE alerts_rulestate AS state SET
-    silent_since = NULL, waiting = false, check_at = GREATEST(heard.last_seen_at, %(steady_since)s) + {ALLOWED}
+    silent_since = NULL, waiting = false,
+    check_at = GREATEST(heard.last_seen_at, %(steady_since)s) + {PERIOD_AND_GRACE}
 FROM heard, alerts_rule AS rule, sensors_sensor AS sensor
 WHERE state.id = heard.id AND rule.id = state.rule_id AND sensor.id = state.sensor_id
 RETURNING state.rule_id, state.sensor_id, heard.last_seen_at
@@ -48,27 +49,28 @@ FROM heard WHERE alert.id = heard.id
 RETURNING alert.id
 """
 
-# Strictly after period and grace, counted anew from the end of the bridges' last absence.
+# Strictly after period and grace, counted anew from the end of the bridges' last absence. Who was never heard and is
+# not silent is looked at again a period later at the latest: by then a first message may be that old.
 _JUDGE: Final = f"""
 WITH due AS (
     SELECT id, rule_id, sensor_id FROM alerts_rulestate
     WHERE check_at < %(judged_at)s ORDER BY check_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), looked_at AS (
-    SELECT due.id, rule.kind, seen.last_seen_at, {ALLOWED} AS allowed,
-           GREATEST(seen.last_seen_at, %(steady_since)s) + {ALLOWED} AS silent_after
+    SELECT due.id, rule.kind, {UNHEARD_SINCE} AS unheard_since,
+           CASE WHEN {IS_WATCHED} THEN GREATEST({UNHEARD_SINCE}, %(steady_since)s) + {ALLOWED} END AS silent_after,
+           CASE WHEN seen.last_seen_at IS NULL THEN %(judged_at)s + {PERIOD_AND_GRACE} END AS look_again_at
     FROM due
     JOIN alerts_rule AS rule ON rule.id = due.rule_id
     JOIN sensors_sensor AS sensor ON sensor.id = due.sensor_id
     JOIN sensors_sensorstate AS seen ON seen.sensor_id = due.sensor_id
+    JOIN sensors_network AS network ON network.id = sensor.network_id
 ), judged AS (
-    SELECT *, last_seen_at IS NOT NULL AND silent_after < %(judged_at)s AS is_silent FROM looked_at
+    SELECT *, COALESCE(silent_after < %(judged_at)s, false) AS is_silent FROM looked_at
 )
 UPDATE alerts_rulestate AS state SET
-    silent_since = CASE WHEN is_silent THEN last_seen_at END,
+    silent_since = CASE WHEN is_silent THEN unheard_since END,
     waiting = is_silent AND kind = 'staleness',
-    check_at = CASE WHEN is_silent THEN NULL
-                    WHEN last_seen_at IS NULL THEN %(judged_at)s + allowed
-                    ELSE silent_after END
+    check_at = CASE WHEN NOT is_silent THEN LEAST(silent_after, look_again_at) END
 FROM judged WHERE state.id = judged.id
 RETURNING is_silent
 """  # noqa: S608 - only constants of this app
@@ -78,6 +80,8 @@ SELECT state.id, rule.id, sensor.id, sensor.identifier, state.silent_since + {AL
 FROM alerts_rulestate AS state
 JOIN alerts_rule AS rule ON rule.id = state.rule_id
 JOIN sensors_sensor AS sensor ON sensor.id = state.sensor_id
+JOIN sensors_sensorstate AS seen ON seen.sensor_id = state.sensor_id
+JOIN sensors_network AS network ON network.id = sensor.network_id
 WHERE state.waiting AND rule.enabled
   AND (sensor.gateway_id IS NULL OR sensor.gateway_id <> ALL(%(unjudged_gateways)s))
   -- The gateway's own alert speaks for every sensor that its rule covers.

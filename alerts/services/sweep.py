@@ -7,6 +7,7 @@ from typing import Final
 from django.db import connection, transaction
 
 from alerts.queries import Horizon, silence_horizon
+from alerts.services.bridges import judge_bridges
 from alerts.services.gateways import judge_gateways
 from alerts.services.locks import try_sweep
 from alerts.services.orphans import end_orphans
@@ -43,10 +44,11 @@ def sweep(*, now: datetime) -> Swept:
     """Judge all silence that is due at `now`: open and resolve alerts, tell live views of changed statuses.
 
     Silence is judged up to the bridges' watermark, never by `now` alone: while a bridge is away nobody becomes
-    silent. Each step is a transaction that can be repeated; whoever finds another sweep at work leaves it to that one.
+    silent, and the bridge itself is what is alerted. Each step is a transaction that can be repeated; whoever finds
+    another sweep at work leaves it to that one.
     """
     done = Swept()
-    for step in (_match, _judge, _end_orphans):
+    for step in (_judge_bridges, _match, _judge, _end_orphans):
         more = True
         while more:
             with transaction.atomic(), connection.cursor() as cursor:
@@ -68,6 +70,11 @@ def announce_statuses(horizon: Horizon) -> int:
         if not changes:
             break
     return told
+
+
+def _judge_bridges(done: Swept, _horizon: Horizon, *, now: datetime) -> tuple[Swept, bool]:
+    opened, resolved = judge_bridges(now=now)
+    return replace(done, opened=done.opened + opened, resolved=done.resolved + resolved), False
 
 
 def _match(done: Swept, horizon: Horizon, *, now: datetime) -> tuple[Swept, bool]:

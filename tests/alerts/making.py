@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from alerts.models import Alert, EvaluationBatch, Rule
 from alerts.services import SampleBlock, create_rule, evaluate_waiting, queue_samples
 from alerts.services.queue import decode_blocks, microseconds
+from config.services import Answer, create_revision, record_acknowledgements
 from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermark
 from sensors.services import create_gateway, create_network, create_sensor
 
@@ -63,6 +64,18 @@ def make_staleness(network: Network, **options: Any) -> Rule:
 
 def make_gateway_rule(network: Network, **options: Any) -> Rule:
     return create_rule(network, name="Gateway silent", kind="gateway_silence", author=None, **options)
+
+
+def make_bridge_rule(network: Network, **options: Any) -> Rule:
+    return create_rule(network, name="Bridge away", kind="bridge_away", author=None, **options)
+
+
+def revise(sensor: Sensor, values: dict[str, Any], *, answer: bool | None = True, now_s: float = 0) -> int:
+    """Give the sensor a revision and let it answer (None: not yet); return its number."""
+    number = create_revision(sensor, values=values, author=None, now=at(now_s)).number
+    if answer is not None:
+        record_acknowledgements([Answer(sensor.pk, number, answer)], now=at(now_s))
+    return number
 
 
 @dataclass(frozen=True)

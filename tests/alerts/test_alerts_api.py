@@ -86,6 +86,7 @@ def test_a_rule_made_as_documented_is_shown_whole(world):
         "for_s": 0,
         "keep_firing_s": 0,
         "share": None,
+        "window_s": None,
         "period_s": None,
         "grace_s": None,
         "created_by": world.operator.user.username,
@@ -181,6 +182,7 @@ def test_a_rule_says_how_many_sensors_it_matches_before_it_is_saved(world):
         ({"sensors": [world.sensor.identifier]}, 1),
         (rule_body(world, labels={"floor": "9"}), 0),
         ({"network": world.network.slug, "kind": "gateway_silence"}, 0),
+        ({"network": world.network.slug, "kind": "bridge_away"}, 0),
     ]:
         answer = world.operator.post("alert-rules/match/", scope)
         assert (answer.status_code, answer.json()["sensors"]) == (200, count), answer.content
@@ -253,6 +255,7 @@ def test_an_alert_shows_exactly_what_was_promised_and_the_live_event_is_the_same
         "sensor": world.sensor.identifier,
         "gateway": None,
         "members": [],
+        "detail": "",
         "state": "firing",
         "severity": "critical",
         "value": 51.0,

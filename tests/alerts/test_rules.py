@@ -15,6 +15,7 @@ from tests.alerts.making import (
     feed,
     heard,
     history,
+    make_bridge_rule,
     make_gateway,
     make_gateway_rule,
     make_network,
@@ -67,6 +68,11 @@ THRESHOLD = {"kind": "threshold", "name": "Hot", "attribute": "temperature", "ab
         ({"kind": "gateway_silence", "attribute": None, "above": None, "share": 0}, "share"),
         ({"kind": "gateway_silence", "attribute": None, "above": None, "share": 1.01}, "share"),
         ({"kind": "gateway_silence", "attribute": None, "above": None, "share": float("nan")}, "share"),
+        ({"kind": "gateway_silence", "attribute": None, "above": None, "window_s": 0}, "window_s"),
+        ({"kind": "staleness", "attribute": None, "above": None, "window_s": 60}, "window_s"),
+        ({"kind": "bridge_away", "attribute": None, "above": None, "period_s": 0}, "period_s"),
+        ({"kind": "bridge_away", "attribute": None, "above": None, "grace_s": 1}, "grace_s"),
+        ({"kind": "bridge_away", "attribute": None, "above": None, "labels": {"a": "b"}}, "labels"),
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_written(network, changes, field):
@@ -121,6 +127,16 @@ def test_an_edit_resolves_what_was_open_and_starts_anew(network, sensor, changes
     update_rule(rule, now=at(10), **changes)
     assert history() == [("resolved", 1, 1, 10, "rule_edited")]
     assert RuleState.objects.count() == 0
+
+
+def test_a_silence_rule_watches_on_after_an_edit(network, sensor):
+    rule = make_staleness(network)
+    heard(sensor, 0)
+    sweep(now=at(1))
+    update_rule(rule, severity="critical", now=at(2))
+    sweep(now=at(91))
+    assert history() == [("firing", 90, 91, None, "")]
+    assert Alert.objects.get().severity == "critical"
 
 
 def test_a_pending_alert_leaves_no_row_when_its_rule_is_edited(network, sensor):
@@ -240,6 +256,7 @@ def test_both_ways_of_matching_agree(network):
         make_threshold(network, sensors=sensors[1:3]),
         make_gateway_rule(network),
         make_gateway_rule(network, labels={"floor": "2"}),
+        make_bridge_rule(network),
     ]
     counts = []
     for rule in rules:
@@ -251,7 +268,7 @@ def test_both_ways_of_matching_agree(network):
             )
             assert {row[0] for row in cursor.fetchall()} == by_orm
         counts.append(len(by_orm))
-    assert counts == [4, 2, 1, 2, 2, 1]
+    assert counts == [4, 2, 1, 2, 2, 1, 0]
 
 
 def test_a_scope_is_found_within_what_the_caller_operates(network, sensor):

@@ -4,6 +4,7 @@ import pytest
 
 from alerts.models import Alert, RuleState, ScopeChange
 from alerts.services import resolve_alert, sweep
+from sensors.activity import record_watermark
 from sensors.models import SensorState
 from sensors.services import delete_sensor, update_sensor
 from tests.alerts.making import (
@@ -137,6 +138,19 @@ def test_after_the_bridge_was_away_no_alert_opens_until_period_and_grace_after_i
     assert history() == []
     drained(1_091, steady_s=1_000)
     sweep(now=at(1_091))
+    assert history() == [("firing", 90, 1_091, None, "")]
+
+
+def test_while_a_backlog_is_drained_nobody_is_silent_until_period_and_grace_after_the_return(network, sensor):
+    make_staleness(network)
+    heard(sensor, 0)
+    record_watermark("0/1", drained_until=at(10))
+    sweep(now=at(10))
+    for until in range(1_000, 1_091, 10):
+        record_watermark("0/1", drained_until=at(until))
+        assert sweep(now=at(until + 600)).opened == 0
+    record_watermark("0/1", drained_until=at(1_091))
+    sweep(now=at(1_700))
     assert history() == [("firing", 90, 1_091, None, "")]
 
 

@@ -23,14 +23,15 @@ export function canResolve(alert) {
   return isOpen(alert) && may(alert.network, "operator");
 }
 
-/** @param {any} alert @returns {string} what it is about: "boiler-1" or "gateway hall" */
+/** @param {any} alert @returns {string} what it is about: "boiler-1", "gateway hall" or "bridges" */
 export function subjectOf(alert) {
-  return alert.sensor ?? (alert.gateway ? `gateway ${alert.gateway}` : "deleted");
+  return alert.sensor ?? (alert.gateway ? `gateway ${alert.gateway}` : "bridges");
 }
 
 /** @param {any} alert */
 export function subjectLink(alert) {
   if (alert.sensor) return h("a", { class: "name", href: `/sensors/${alert.sensor}/` }, alert.sensor);
+  if (!alert.gateway) return h("span", { class: "name" }, subjectOf(alert));
   return h("a", { class: "name", href: `/?gateway=${alert.gateway}` }, `gateway ${alert.gateway}`);
 }
 

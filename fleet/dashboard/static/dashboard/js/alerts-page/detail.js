@@ -88,7 +88,7 @@ function show(fresh) {
   );
   fill(
     part("facts"),
-    fact(alert.gateway ? "Gateway" : "Sensor", subjectLink(alert)),
+    fact(alert.sensor ? "Sensor" : alert.gateway ? "Gateway" : "About", subjectLink(alert)),
     fact("Fires when", conditionWords()),
     fact("Value", alert.value === null ? "none" : numeral(alert.value)),
     fact("Started", ago(alert.started_at)),
@@ -98,6 +98,7 @@ function show(fresh) {
       alert.acknowledged_at ? `by ${alert.acknowledged_by ?? "a deleted user"}` : "not yet",
     ),
     alert.members?.length > 0 && fact("Silent sensors", alert.members.join(", ")),
+    alert.detail && fact("Detail", alert.detail),
   );
   fill(part("course"), steps());
   void drawChart();

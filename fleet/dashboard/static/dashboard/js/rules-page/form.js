@@ -23,7 +23,8 @@ const NUMBERS = {
   threshold: ["above", "below", "hysteresis", "for_s", "keep_firing_s"],
   rate_of_change: ["above", "below", "hysteresis", "for_s", "keep_firing_s"],
   staleness: ["period_s", "grace_s"],
-  gateway_silence: ["share", "period_s", "grace_s"],
+  gateway_silence: ["share", "window_s", "period_s", "grace_s"],
+  bridge_away: ["period_s"],
 };
 // Empty is not "no limit" for these: they have a number of their own.
 /** @type {Record<string, number>} */
@@ -65,7 +66,25 @@ export function editRule(rule) {
         value: rule?.share ?? 1,
         hint: "1: all of a gateway's sensors are silent; 0.5: half of them.",
       }),
+      field({
+        name: "window_s",
+        label: "Within (s)",
+        kind: "number",
+        step: "1",
+        value: rule?.window_s,
+        hint: "Only sensors count together that were last heard within so long. Empty: all.",
+      }),
       spanFields(rule, "gateway_silence"),
+    ],
+    bridge_away: [
+      field({
+        name: "period_s",
+        label: "Longer than (s)",
+        kind: "number",
+        step: "1",
+        value: rule?.kind === "bridge_away" ? rule.period_s : 60,
+        hint: "What the sensors send may wait at the broker for so long.",
+      }),
     ],
   };
   /** @type {Record<string, Node[]>} */
@@ -110,6 +129,11 @@ export function editRule(rule) {
   const choose = () => {
     kindPlace.replaceChildren(...byKind[kindSelect.value]);
     trial.hidden = !VALUE_KINDS.includes(kindSelect.value);
+    // The bridges serve the whole network.
+    const isOfNetwork = kindSelect.value === "bridge_away";
+    if (isOfNetwork) scopeSelect.value = "network";
+    scopeSelect.disabled = isOfNetwork;
+    matches.hidden = isOfNetwork;
     scopePlace.replaceChildren(...byScope[scopeSelect.value]);
   };
   kindSelect.addEventListener("change", choose);
@@ -254,7 +278,7 @@ function spanFields(rule, kind) {
       kind: "number",
       step: "1",
       value: own?.period_s,
-      hint: "Empty: each sensor's own.",
+      hint: "Empty: that of each sensor's configuration, else its own.",
     }),
     field({
       name: "grace_s",

@@ -9,8 +9,10 @@ export const KINDS = {
   rate_of_change: "Rate of change",
   staleness: "Silent sensor",
   gateway_silence: "Silent gateway",
+  bridge_away: "Absent bridge",
 };
 
+const OWN = "its own period and grace";
 const VALUE = { verb: "is", above: "above", below: "below", unit: "" };
 const CHANGE = { verb: "changes by", above: "more than", below: "less than", unit: " a minute" };
 
@@ -18,14 +20,16 @@ const CHANGE = { verb: "changes by", above: "more than", below: "less than", uni
 export function condition(rule) {
   if (rule.kind === "threshold") return limits(rule, VALUE);
   if (rule.kind === "rate_of_change") return limits(rule, CHANGE);
+  if (rule.kind === "bridge_away") return `a bridge is away or behind for longer than ${duration(rule.period_s)}`;
   const span =
     rule.period_s === null || rule.period_s === undefined
-      ? "its own period and grace"
+      ? OWN
       : `${duration(rule.period_s)}${rule.grace_s ? ` + ${duration(rule.grace_s)} grace` : ""}`;
   if (rule.kind === "staleness") return `a sensor is silent for longer than ${span}`;
-  const all = span === "its own period and grace" ? "their own period and grace" : span;
+  const all = span === OWN ? "their own period and grace" : span;
   const share = rule.share === 1 || rule.share === undefined ? "all" : `${numeral(rule.share * 100)} %`;
-  return `${share} of a gateway's sensors are silent for longer than ${all}`;
+  const within = rule.window_s ? `, last heard within ${duration(rule.window_s)}` : "";
+  return `${share} of a gateway's sensors are silent for longer than ${all}${within}`;
 }
 
 /**
