@@ -45,7 +45,10 @@ class RuleAdmin(ServiceAdmin):
         (None, {"fields": ("network", "kind", "name", "severity", "enabled")}),
         ("For which sensors", {"fields": ("scope", "sensors", "labels")}),
         ("Threshold", {"fields": ("attribute", ("above", "below"), "hysteresis", ("for_s", "keep_firing_s"))}),
-        ("Silence of a sensor, gateway or bridge", {"fields": (("period_s", "grace_s"), ("share", "window_s"))}),
+        ("Silence of a sensor, gateway or bridge", {"fields": (("period_s", "grace_s"), "share")}),
+        ("Log messages", {"fields": ("log_severity", "count")}),
+        ("Log messages or silence of a gateway", {"fields": ("window_s",)}),
+        ("Configurations", {"fields": ("timeout_s",)}),
     )
     constant_fields = ("network", "kind")
     autocomplete_fields = ("network", "sensors")
@@ -74,6 +77,10 @@ class RuleAdmin(ServiceAdmin):
             return f"{rule.attribute} {' or '.join(filter(None, limits))}"
         if rule.kind == RuleKind.BRIDGE_AWAY:
             return "bridges"
+        if rule.kind == RuleKind.LOG_SEVERITY:
+            return f"{rule.count} × {rule.log_severity} in {rule.window_s} s"
+        if rule.kind == RuleKind.CONFIGURATION_FAILURE:
+            return f"refused, or no answer in {rule.timeout_s} s"
         return f"{rule.share:.0%} silent" if rule.kind == RuleKind.GATEWAY_SILENCE else "silence"
 
     @display(description="severity", label=LABEL_COLOURS)
@@ -87,7 +94,7 @@ class AlertAdmin(ReadOnlyAdmin):
     """What was violated. Made by the evaluation; people acknowledge and resolve."""
 
     list_display = ("about", "rule_name", "state_label", "severity_label", "value", "started_at", "acknowledged_by")
-    list_filter = ("state", "severity", "network")
+    list_filter = ("state", "severity", "flapping", "network")
     list_select_related = ("acknowledged_by", "network")
     search_fields = ("rule_name", "sensor_identifier", "gateway_identifier")
     ordering = ("-started_at", "-id")
@@ -109,6 +116,7 @@ class AlertAdmin(ReadOnlyAdmin):
         "acknowledged_by",
         "acknowledgement",
         "backfilled",
+        "flapping",
         "members",
         "detail",
         "rule_snapshot",

@@ -36,6 +36,7 @@ def alert_json(alert: Alert, *, is_silenced: bool) -> dict[str, Any]:
         "acknowledged_by": _name(alert.acknowledged_by),
         "acknowledgement": alert.acknowledgement,
         "backfilled": alert.backfilled,
+        "flapping": alert.flapping,
         "silenced": is_silenced,
         "rule_snapshot": alert.rule_snapshot,
     }
@@ -49,6 +50,8 @@ RULE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     RuleKind.STALENESS: ("period_s", "grace_s"),
     RuleKind.GATEWAY_SILENCE: ("share", "window_s", "period_s", "grace_s"),
     RuleKind.BRIDGE_AWAY: ("period_s",),
+    RuleKind.LOG_SEVERITY: ("log_severity", "count", "window_s"),
+    RuleKind.CONFIGURATION_FAILURE: ("timeout_s",),
 }
 
 

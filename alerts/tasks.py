@@ -12,6 +12,7 @@ from alerts import services
 def evaluate_lanes(lanes: Sequence[int] | None = None) -> None:
     """Evaluate what waits in `lanes`, or wherever something waits."""
     services.evaluate_waiting(clock=timezone.now, lanes=lanes)
+    services.evaluate_logs(clock=timezone.now, lanes=lanes)
 
 
 @shared_task

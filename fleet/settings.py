@@ -222,6 +222,12 @@ CACHES = {
     }
 }
 
+# --- Alerts --------------------------------------------------------------------------------------
+
+# How often a rule and a sensor (or gateway) may fire and resolve within so many seconds; beyond that the alert flaps.
+FLAPPING_TRANSITIONS = env.int("FLAPPING_TRANSITIONS", default=6)
+FLAPPING_WINDOW_S = env.int("FLAPPING_WINDOW_S", default=3600)
+
 # --- Security ------------------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = ["fleet.login.LoginBackend"]

@@ -33,7 +33,10 @@ _RULE: Final[dict[str, Any]] = {
     "period_s": None,
     "grace_s": None,
     "share": None,
+    "log_severity": None,
+    "count": None,
     "window_s": None,
+    "timeout_s": None,
     "created_at": "2026-03-01T12:00:00Z",
     "created_by": "ada",
     "updated_at": "2026-03-01T12:00:00Z",
@@ -59,6 +62,7 @@ _ALERT: Final[dict[str, Any]] = {
     "acknowledged_by": None,
     "acknowledgement": "",
     "backfilled": False,
+    "flapping": False,
     "silenced": False,
     "rule_snapshot": {
         "name": "Boiler too hot",
@@ -100,6 +104,15 @@ RULES: Final = [
         {"name": "Gateway is silent", "kind": "gateway_silence", "network": "plant", "share": 0.5, "window_s": 600},
     ),
     _sent("The service's own bridges", {"name": "Bridge is away", "kind": "bridge_away", "network": "plant"}),
+    _sent(
+        "Sensors that log three errors in a minute",
+        {"name": "Errors", "kind": "log_severity", "network": "plant", "log_severity": "error", "count": 3}
+        | {"window_s": 60},
+    ),
+    _sent(
+        "Sensors that do not take their configuration",
+        {"name": "Not configured", "kind": "configuration_failure", "network": "plant", "timeout_s": 600},
+    ),
     *RULE,
 ]
 MATCHED: Final = [

@@ -22,7 +22,7 @@ class RuleFilters(django_filters.FilterSet):
 
 
 class AlertFilters(django_filters.FilterSet):
-    """`state`, `severity`, `network`, `sensor`, `gateway` (all repeatable), `rule`, `start` and `end` of alerts."""
+    """`state`, `severity`, `network`, `sensor`, `gateway` (all repeatable), `rule`, `flapping`, `start`, `end`."""
 
     state = django_filters.MultipleChoiceFilter(choices=AlertState.choices, label="Repeatable: any of them.")
     severity = django_filters.MultipleChoiceFilter(choices=AlertSeverity.choices, label="Repeatable: any of them.")
@@ -32,6 +32,7 @@ class AlertFilters(django_filters.FilterSet):
     rule = django_filters.NumberFilter(
         field_name="rule_id", min_value=1, max_value=2**63 - 1, decimal_places=0, label="Id of a rule."
     )
+    flapping = django_filters.BooleanFilter(label="Whether it is marked as flapping.")
     start = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte", label="Began then or later.")
     end = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt", label="Began before.")
 

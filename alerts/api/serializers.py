@@ -10,9 +10,11 @@ from alerts.models import AlertSeverity, AlertState, Resolution, Rule, RuleKind,
 from alerts.rendering import rule_json, silence_json
 from alerts.services.alerts import MAX_COMMENT
 from alerts.services.rules import MAX_LISTED
+from alerts.windows import MAX_COUNT
 from sensors.api.serializers import IdentifierField, LabelsField, StrictSerializer, TextField
 from sensors.services.checks import MAX_SPAN_S
 from sensors.wire import MAX_KEY_CHARACTERS, SLUG_PATTERN
+from telemetry.models import Severity
 
 
 @extend_schema_field({"type": "number", "format": "double"})
@@ -30,17 +32,24 @@ class NumberField(serializers.Field):
         return value
 
 
-class SpanField(serializers.IntegerField):
-    """Whole seconds, up to a year."""
+class WholeField(serializers.IntegerField):
+    """A whole number and nothing that could be turned into one."""
 
-    def __init__(self, least: int = 0, **kwargs: Any) -> None:
-        super().__init__(min_value=least, max_value=MAX_SPAN_S, required=False, allow_null=True, **kwargs)
+    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(min_value=least, max_value=most, required=False, allow_null=True, **kwargs)
 
     def to_internal_value(self, data: Any) -> int:
         """Return the number."""
         if type(data) is not int:
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class SpanField(WholeField):
+    """Whole seconds, up to a year."""
+
+    def __init__(self, least: int = 0, **kwargs: Any) -> None:
+        super().__init__(least, MAX_SPAN_S, **kwargs)
 
 
 class RuleSerializer(StrictSerializer):
@@ -96,9 +105,23 @@ class RuleSerializer(StrictSerializer):
     share = NumberField(
         required=False, allow_null=True, help_text="gateway_silence: of its sensors, above 0 and at most 1 (default)."
     )
+    log_severity = serializers.ChoiceField(
+        choices=Severity.choices,
+        required=False,
+        allow_null=True,
+        help_text="log_severity: messages of this severity or worse count, `error` by default.",
+    )
+    count = WholeField(
+        least=1, most=MAX_COUNT, help_text="log_severity: how many messages within `window_s` fire, 1 by default."
+    )
+    timeout_s = SpanField(
+        least=1,
+        help_text="configuration_failure: how long a sensor may take to acknowledge a revision, 300 by default.",
+    )
     window_s = SpanField(
         least=1,
-        help_text="gateway_silence: its sensors count together if they were heard last within so long; null: always.",
+        help_text="gateway_silence: its sensors count together if they were heard last within so long; null: always."
+        " log_severity: within which `count` messages fire, 300 by default.",
     )
     period_s = SpanField(
         least=1,
@@ -183,6 +206,9 @@ class AlertSerializer(serializers.Serializer):
     acknowledged_by = serializers.CharField(allow_null=True, help_text="Username.")
     acknowledgement = serializers.CharField(allow_blank=True, help_text="The comment.")
     backfilled = serializers.BooleanField(help_text="Known only from data that came late.")
+    flapping = serializers.BooleanField(
+        help_text="Its rule and sensor (or gateway) fired and resolved too often up to its last change, and still do."
+    )
     silenced = serializers.BooleanField(help_text="Whether a silence matches it at this moment.")
     rule_snapshot = serializers.DictField(help_text="The rule as it was when the episode began.")
 

@@ -21,8 +21,10 @@ class AlertState(models.TextChoices):
 class Resolution(models.TextChoices):
     """Why an episode ended. No data is never a reason."""
 
-    CLEARED = "cleared"  # the value is back inside
+    CLEARED = "cleared"  # the value is back inside, or so many log messages came no more
     HEARD = "heard"  # the sensor, enough of the gateway's sensors, or the bridges were heard again
+    APPLIED = "applied"  # the sensor acknowledged the revision after all
+    SUPERSEDED = "superseded"  # a newer revision came, which has a time of its own
     BY_HAND = "by_hand"  # an operator said so
     RULE_EDITED = "rule_edited"
     RULE_DISABLED = "rule_disabled"
@@ -54,7 +56,14 @@ class Alert(models.Model):
     network = models.ForeignKey(
         Network, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="alerts"
     )
-    rule = models.ForeignKey(Rule, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="alerts")
+    rule = models.ForeignKey(
+        Rule,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,  # `alert_by_subject` serves
+        null=True,
+        related_name="alerts",
+    )
     rule_name = models.CharField(max_length=200)
     # The rule as it was when the episode began, by field name.
     rule_snapshot = models.JSONField(default=dict)
@@ -80,6 +89,11 @@ class Alert(models.Model):
     resolution = models.CharField(max_length=16, choices=Resolution.choices, blank=True)
     resolved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     backfilled = models.BooleanField(default=False, help_text="Known only from data that came late.")
+    flapping = models.BooleanField(
+        default=False, db_default=False, help_text="Its rule and sensor or gateway fire and resolve too often."
+    )
+    # While it flaps: until when it does if nothing else happens.
+    flapping_until = models.DateTimeField(null=True)
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
@@ -113,11 +127,17 @@ class Alert(models.Model):
             models.CheckConstraint(
                 condition=~Q(state="firing") | Q(fired_at__isnull=False), name="firing_alert_says_when"
             ),
+            models.CheckConstraint(
+                condition=Q(flapping=False) | Q(flapping_until__isnull=False), name="flapping_alert_says_until_when"
+            ),
         ]
         indexes = [
             models.Index(fields=["-started_at", "-id"], name="alert_by_time"),
             models.Index(fields=["network", "-started_at"], name="alert_by_network"),
             models.Index(fields=["sensor", "-started_at"], name="alert_by_sensor"),
+            # The newest episodes of one rule and sensor, which say whether they flap.
+            models.Index(fields=["rule", "sensor", "-started_at"], name="alert_by_subject"),
+            models.Index(fields=["flapping_until"], name="alert_flapping", condition=Q(flapping=True)),
             models.Index(fields=["state", "network"], name="alert_open", condition=Q(resolved_at__isnull=True)),
             # What the sweep resolves because its subject is gone; nearly always empty.
             models.Index(

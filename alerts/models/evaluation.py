@@ -48,7 +48,9 @@ class RuleState(models.Model):
 
     Of threshold rules what the alert of an open episode does not tell: made, moved and deleted by the evaluation of
     the sensor's lane (where a person resolved it, by that of the next episode). Of staleness and gateway rules: made
-    by `match_changes` for every sensor that the rule covers, moved by the sweep.
+    by `match_changes` for every sensor that the rule covers, moved by the sweep. Of log rules: made, moved and deleted
+    by the counting of the sensor's messages, while some may still count. Of configuration rules: made and deleted when
+    a sensor's newest revision becomes one that is not acknowledged or is no such one any more; moved by the sweep.
     """
 
     # Deleted by the database with their rule or sensor (second migration): it locks the parent first, as everybody
@@ -75,6 +77,17 @@ class RuleState(models.Model):
     # Staleness rules: silent, and the alert is still to be opened; held back while the gateway has one.
     waiting = models.BooleanField(default=False)
 
+    # Log and configuration rules: when to look at this sensor next.
+    due_at = models.DateTimeField(null=True)
+    # Log rules: when the messages that may still count were measured, in microseconds since 1970, oldest first, and
+    # the newest message at which there were enough.
+    logged = models.JSONField(null=True)
+    held_at = models.DateTimeField(null=True)
+    # Configuration rules: the newest revision, not acknowledged so far, and whether the sensor refused it. `due_at` is
+    # empty once its alert was opened.
+    revision = models.IntegerField(null=True)
+    refused = models.BooleanField(default=False, db_default=False)
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["rule", "sensor"], name="one_state_per_rule_and_sensor"),
@@ -87,6 +100,8 @@ class RuleState(models.Model):
             models.Index(fields=["check_at"], name="rule_state_due", condition=Q(check_at__isnull=False)),
             models.Index(fields=["rule", "sensor"], name="rule_state_silent", condition=Q(silent_since__isnull=False)),
             models.Index(fields=["id"], name="rule_state_waiting", condition=Q(waiting=True)),
+            models.Index(fields=["due_at"], name="rule_state_due_at", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["id"], name="rule_state_refused", condition=Q(refused=True, due_at__isnull=False)),
         ]
 
 

@@ -2,6 +2,8 @@
 
 from alerts.services.alerts import acknowledge_alert, resolve_alert
 from alerts.services.lanes import Evaluated, evaluate_lane, evaluate_waiting
+from alerts.services.log_notes import LogEntry, queue_log_entries
+from alerts.services.logs import evaluate_log_lane, evaluate_logs
 from alerts.services.queue import LANES, SampleBlock, lane_of, queue_samples, watched_attributes
 from alerts.services.rules import create_rule, delete_rule, draft_rule, update_rule
 from alerts.services.scopes import Scope, find_scope
@@ -11,6 +13,7 @@ from alerts.services.sweep import Swept, sweep
 __all__ = [
     "LANES",
     "Evaluated",
+    "LogEntry",
     "SampleBlock",
     "Scope",
     "Swept",
@@ -21,9 +24,12 @@ __all__ = [
     "delete_silence",
     "draft_rule",
     "evaluate_lane",
+    "evaluate_log_lane",
+    "evaluate_logs",
     "evaluate_waiting",
     "find_scope",
     "lane_of",
+    "queue_log_entries",
     "queue_samples",
     "resolve_alert",
     "sweep",

@@ -9,6 +9,7 @@ from django.db.models.functions import Greatest
 from alerts.models import Alert, AlertState, Resolution, Rule, RuleState
 from alerts.services.announce import announce_alerts
 from alerts.services.episodes import drop_pending
+from alerts.services.flapping import mark_flapping
 from sensors.models import User
 
 
@@ -65,5 +66,6 @@ def resolve(
         resolved_by=user,
         updated_at=now,
     )
+    mark_flapping(ids)
     announce_alerts(ids, now=now)
     return ids

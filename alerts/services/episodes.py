@@ -8,6 +8,7 @@ from alerts.evaluation import Change, Transition
 from alerts.models import Alert, AlertState, Resolution, Rule
 from alerts.rendering import ALERT_RELATIONS, rule_snapshot
 from alerts.services.announce import announce, announce_alerts
+from alerts.services.flapping import mark_flapping
 from alerts.services.queue import moment
 from sensors.models import Network, Sensor
 
@@ -106,10 +107,16 @@ def store_episodes(cursor: Any, episodes: Sequence[Episode], *, now: datetime) -
     drop_pending(dropped, now=now)
     moved = [episode for episode in known if not episode.is_dropped]
     if moved:
-        announce_alerts(_update(cursor, moved, now=now), now=now)
+        changed = _update(cursor, moved, now=now)
+        mark_flapping(changed)
+        announce_alerts(changed, now=now)
     made = [episode for episode in episodes if episode.alert_id is None and not episode.is_dropped]
     if made:
-        announce(_insert(made, now=now), now=now)
+        alerts = _insert(made, now=now)
+        flapping = mark_flapping([alert.pk for alert in alerts])
+        for alert in alerts:
+            alert.flapping = alert.pk in flapping
+        announce(alerts, now=now)
 
 
 def drop_pending(alert_ids: Sequence[int], *, now: datetime, reason: Resolution = Resolution.CLEARED) -> None:

@@ -13,6 +13,7 @@ from alerts.queries import Horizon
 from alerts.rendering import rule_snapshot
 from alerts.services.announce import announce_alerts
 from alerts.services.endings import resolve
+from alerts.services.flapping import mark_flapping
 from alerts.services.incidents import Silent, fallen_silent, still_silent
 from alerts.services.periods import PERIOD_AND_GRACE
 from sensors.models import Gateway
@@ -179,4 +180,6 @@ def _open(
                 updated_at=now,
             )
         )
-    announce_alerts([alert.pk for alert in Alert.objects.bulk_create(alerts)], now=now)
+    opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
+    mark_flapping(opened)
+    announce_alerts(opened, now=now)

@@ -8,6 +8,7 @@ from alerts.services.queue import LANES
 # First key of all of them ("alrt"); the second says what is locked.
 _SPACE: Final = 0x616C7274
 _SWEEP: Final = LANES
+_FIRST_LOG_LANE: Final = 100
 _FIRST_TURNSTILE: Final = 1_000
 # Networks share turnstiles: PostgreSQL's table of locks is bounded, and a batch may touch thousands of networks.
 TURNSTILES: Final = 64
@@ -16,6 +17,14 @@ TURNSTILES: Final = 64
 def try_lanes(cursor: Any, lanes: Collection[int]) -> list[int]:
     """Return those of `lanes` that now only this transaction evaluates; those of others are left out."""
     return _try(cursor, lanes)
+
+
+def try_log_lane(cursor: Any, lane: int) -> bool:
+    """Return whether this transaction is the only one that counts the log messages of `lane`.
+
+    A lock beside that of the lane's samples: the two move different rules, and neither keeps the other waiting.
+    """
+    return bool(_try(cursor, [_FIRST_LOG_LANE + lane]))
 
 
 def try_sweep(cursor: Any) -> bool:

@@ -10,6 +10,7 @@ from django.db.models import Field
 
 from alerts.models import (
     BRIDGE_AWAY_AFTER_S,
+    LOG_WINDOW_S,
     VALUE_KINDS,
     Alert,
     AlertSeverity,
@@ -23,6 +24,7 @@ from alerts.services.announce import announce_alerts
 from alerts.services.endings import end_rule
 from alerts.services.locks import close_turnstile
 from alerts.services.scopes import check_scope_labels
+from alerts.windows import MAX_COUNT
 from sensors.errors import Invalid, NotFound
 from sensors.models import Network, Sensor, User
 from sensors.services.checks import check_span, clean
@@ -146,6 +148,12 @@ def check_rule(rule: Rule) -> None:
     if rule.kind in VALUE_KINDS:
         _check_limits(rule)
         return
+    if rule.kind == RuleKind.LOG_SEVERITY:
+        _check_window(rule)
+        return
+    if rule.kind == RuleKind.CONFIGURATION_FAILURE:
+        check_span(_whole(rule, "timeout_s"), field="timeout_s", least=1)
+        return
     if rule.period_s is not None:
         check_span(_whole(rule, "period_s"), field="period_s", least=1)
     if rule.grace_s is not None:
@@ -179,6 +187,13 @@ def _check_limits(rule: Rule) -> None:
         check_span(_whole(rule, field), field=field, least=0)
 
 
+def _check_window(rule: Rule) -> None:
+    clean(rule, "log_severity")
+    if type(rule.count) is not int or not 1 <= rule.count <= MAX_COUNT:
+        raise Invalid(f"{rule.count!r} is not a whole number from 1 to {MAX_COUNT} messages.", field="count")
+    check_span(_whole(rule, "window_s"), field="window_s", least=1)
+
+
 def _finite(rule: Rule, field: str) -> float:
     value = getattr(rule, field)
     if type(value) not in (int, float) or not abs(value) <= 1.7976931348623157e308:
@@ -197,10 +212,12 @@ def _set_limits(rule: Rule, limits: Mapping[str, Any]) -> None:
     for field, value in limits.items():
         if field not in _LIMITS:
             raise Invalid("There is no such field.", field=field)
-        # null means "as if it was not given", also where the column holds a default.
-        setattr(rule, field, _default(field) if value is None else value)
+        # null, in forms empty, means "as if it was not given", also where the column holds a default.
+        setattr(rule, field, _default(field) if value is None or value == "" else value)
     if rule.kind == RuleKind.BRIDGE_AWAY and rule.period_s is None:
         rule.period_s = BRIDGE_AWAY_AFTER_S
+    if rule.kind == RuleKind.LOG_SEVERITY and rule.window_s is None:
+        rule.window_s = LOG_WINDOW_S
 
 
 def _default(field: str) -> Any:

@@ -9,6 +9,7 @@ from django.db import connection
 
 from alerts.models import Alert, Resolution
 from alerts.queries import MATCHES, Horizon
+from alerts.services.configurations import watch_revisions
 from alerts.services.endings import end_alerts
 from alerts.services.periods import ALLOWED, CHECK_AT, IS_WATCHED, UNHEARD_SINCE, store_configured_periods
 
@@ -57,6 +58,7 @@ def match_changes(horizon: Horizon, *, now: datetime, limit: int = CHANGES_PER_T
         cursor.execute(_REMOVE_STATES, changed.parameters)
         resolved = _end_uncovered(cursor, changed, now=now) + _judge_again(cursor, changed, horizon, now=now)
         cursor.execute(_INSERT_STATES, {**changed.parameters, "judged_at": horizon.judged_at})
+        watch_revisions(cursor, rules=changed.rules, sensors=changed.sensors)
     return len(notes), resolved
 
 

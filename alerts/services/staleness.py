@@ -10,6 +10,7 @@ from alerts.models import Alert, AlertState, Rule, RuleState
 from alerts.queries import Horizon
 from alerts.rendering import rule_snapshot
 from alerts.services.announce import announce_alerts
+from alerts.services.flapping import mark_flapping
 from alerts.services.periods import ALLOWED, IS_WATCHED, PERIOD_AND_GRACE, UNHEARD_SINCE
 
 # Due sensors of one transaction: about 100 ms when all of them are only looked at and set to their next moment.
@@ -104,6 +105,7 @@ def recover_heard(horizon: Horizon, *, now: datetime) -> int:
             return 0
         cursor.execute(_RESOLVE_HEARD, [*(list(column) for column in zip(*heard, strict=True)), now])
         resolved = [row[0] for row in cursor.fetchall()]
+    mark_flapping(resolved)
     announce_alerts(resolved, now=now)
     return len(resolved)
 
@@ -153,5 +155,7 @@ def open_waiting(
                 updated_at=now,
             )
         )
-    announce_alerts([alert.pk for alert in Alert.objects.bulk_create(alerts)], now=now)
-    return len(alerts)
+    opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
+    mark_flapping(opened)
+    announce_alerts(opened, now=now)
+    return len(opened)

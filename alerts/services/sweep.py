@@ -1,4 +1,4 @@
-"""The regular look at silence. Costs what is overdue or has changed, not what exists."""
+"""The regular look at silence and missing answers. Costs what is overdue or has changed, not what exists."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,6 +8,9 @@ from django.db import connection, transaction
 
 from alerts.queries import Horizon, silence_horizon
 from alerts.services.bridges import judge_bridges
+from alerts.services.configurations import NOTES_PER_TRANSACTION, follow_revisions, open_failures
+from alerts.services.configurations import OPENED_PER_TRANSACTION as FAILURES_PER_TRANSACTION
+from alerts.services.flapping import CALMED_PER_TRANSACTION, calm_alerts
 from alerts.services.gateways import judge_gateways
 from alerts.services.locks import try_sweep
 from alerts.services.orphans import end_orphans
@@ -48,7 +51,7 @@ def sweep(*, now: datetime) -> Swept:
     another sweep at work leaves it to that one.
     """
     done = Swept()
-    for step in (_judge_bridges, _match, _judge, _end_orphans):
+    for step in (_judge_bridges, _match, _judge, _answers, _end_orphans):
         more = True
         while more:
             with transaction.atomic(), connection.cursor() as cursor:
@@ -99,6 +102,15 @@ def _judge(done: Swept, horizon: Horizon, *, now: datetime) -> tuple[Swept, bool
     opened = open_waiting(horizon, unjudged_gateways=gateways.unjudged, now=now)
     done = replace(done, opened=done.opened + gateways.opened + opened, resolved=done.resolved + gateways.resolved)
     return done, opened == OPENED_PER_TRANSACTION
+
+
+def _answers(done: Swept, horizon: Horizon, *, now: datetime) -> tuple[Swept, bool]:
+    notes, resolved = follow_revisions(now=now)
+    looked_at, opened = open_failures(horizon, now=now)
+    calmed = calm_alerts(horizon, now=now)
+    done = replace(done, opened=done.opened + opened, resolved=done.resolved + resolved)
+    is_more = notes == NOTES_PER_TRANSACTION or looked_at == FAILURES_PER_TRANSACTION
+    return done, is_more or calmed == CALMED_PER_TRANSACTION
 
 
 def _end_orphans(done: Swept, _horizon: Horizon, *, now: datetime) -> tuple[Swept, bool]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from django.conf import settings
 
+from alerts.services.log_notes import RANKS, LogEntry, queue_log_entries, watched_ranks
 from alerts.services.queue import SampleBlock, queue_samples, watched_attributes
 from config.services import Answer, RevisionChange, record_acknowledgements
 from fleet.ingest.result import BatchResult, KnownSensor, NewEntries
@@ -70,7 +71,7 @@ def store_parts(parts: Sequence[Part], *, now: datetime, careful: bool) -> Batch
         result.duplicates -= result.stored
         result.answered = _acknowledge(result.new, now=now)
         awakened = record_activity(cursor, _activities(result.new))
-        result.lanes = _queue_for_evaluation(result.new, now=now)
+        result.lanes = _queue_for_evaluation(result.new, now=now) | _queue_logs(result.new)
         if rejected:
             record_rejected(cursor, rejected)
     by_id = {sensor.id: sensor for sensor in sensors.values()}
@@ -242,3 +243,17 @@ def _queue_for_evaluation(new: Sequence[NewEntries], *, now: datetime) -> set[in
         )
         blocks.append(block)
     return queue_samples(blocks, now=now) if blocks else set()
+
+
+def _queue_logs(new: Sequence[NewEntries]) -> set[int]:
+    logged = [each for each in new if each.family is Family.LOG_MESSAGES]
+    if not logged:
+        return set()
+    watched = watched_ranks({each.sensor.network_id for each in logged})
+    entries = [
+        LogEntry(each.sensor.id, entry.measured_us, rank, each.received_us)
+        for each in logged
+        for entry in each.entries
+        if (rank := RANKS[entry.severity]) >= watched.get(each.sensor.network_id, len(RANKS))
+    ]
+    return queue_log_entries(entries)

@@ -86,7 +86,10 @@ def test_a_rule_made_as_documented_is_shown_whole(world):
         "for_s": 0,
         "keep_firing_s": 0,
         "share": None,
+        "log_severity": None,
+        "count": None,
         "window_s": None,
+        "timeout_s": None,
         "period_s": None,
         "grace_s": None,
         "created_by": world.operator.user.username,
@@ -268,6 +271,7 @@ def test_an_alert_shows_exactly_what_was_promised_and_the_live_event_is_the_same
         "acknowledged_by": None,
         "acknowledgement": "",
         "backfilled": False,
+        "flapping": False,
         "silenced": False,
     }
 
@@ -291,6 +295,8 @@ def test_alerts_are_filtered_and_newest_first(world):
         ({"sensor": [other.identifier, world.sensor.identifier]}, 5),
         ({"rule": hot.pk}, 3),
         ({"gateway": "g"}, 0),
+        ({"flapping": "false"}, 5),
+        ({"flapping": "true"}, 0),
         ({"network": world.network.slug}, 5),
         ({"network": world.elsewhere.slug}, 0),
         ({"start": at(3).isoformat()}, 4),

@@ -27,6 +27,8 @@ from tests.alerts.making import (
 
 pytestmark = pytest.mark.django_db
 
+LOG = {"kind": "log_severity", "attribute": None, "above": None}
+CONFIGURATION = {"kind": "configuration_failure", "attribute": None, "above": None}
 THRESHOLD = {"kind": "threshold", "name": "Hot", "attribute": "temperature", "above": 50}
 
 
@@ -73,6 +75,22 @@ THRESHOLD = {"kind": "threshold", "name": "Hot", "attribute": "temperature", "ab
         ({"kind": "bridge_away", "attribute": None, "above": None, "period_s": 0}, "period_s"),
         ({"kind": "bridge_away", "attribute": None, "above": None, "grace_s": 1}, "grace_s"),
         ({"kind": "bridge_away", "attribute": None, "above": None, "labels": {"a": "b"}}, "labels"),
+        ({"count": 2}, "count"),
+        ({"log_severity": "info"}, "log_severity"),
+        ({"timeout_s": 10}, "timeout_s"),
+        ({"kind": "log_severity"}, "attribute"),
+        (LOG | {"count": 0}, "count"),
+        (LOG | {"count": 1_001}, "count"),
+        (LOG | {"count": 1.5}, "count"),
+        (LOG | {"count": True}, "count"),
+        (LOG | {"window_s": 0}, "window_s"),
+        (LOG | {"window_s": 10**9}, "window_s"),
+        (LOG | {"window_s": "60"}, "window_s"),
+        (LOG | {"log_severity": "fatal"}, "log_severity"),
+        (LOG | {"timeout_s": 10}, "timeout_s"),
+        (CONFIGURATION | {"timeout_s": 0}, "timeout_s"),
+        (CONFIGURATION | {"timeout_s": 1.5}, "timeout_s"),
+        (CONFIGURATION | {"window_s": 10}, "window_s"),
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_written(network, changes, field):
@@ -87,7 +105,24 @@ def test_a_threshold_at_the_edge_of_sense_is_accepted(network):
     assert (rule.severity, rule.enabled, rule.scope, rule.for_s) == ("warning", True, "network", 0)
 
 
-@pytest.mark.parametrize("columns", ["above = 'NaN'", "above = 'Infinity'", "labels = '[]'", "hysteresis = -1"])
+def test_what_is_not_given_has_a_default(network):
+    rule = create_rule(network, author=None, name="Errors", **LOG, count=None, window_s=None)
+    assert (rule.log_severity, rule.count, rule.window_s, rule.timeout_s) == ("error", 1, 300, 300)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "above = 'NaN'",
+        "above = 'Infinity'",
+        "labels = '[]'",
+        "hysteresis = -1",
+        "count = 0",
+        "window_s = 0",
+        "timeout_s = 0",
+        "log_severity = 'fatal'",
+    ],
+)
 def test_the_database_refuses_what_no_service_lets_through(network, columns):
     make_threshold(network)
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
@@ -195,6 +230,18 @@ def test_kind_and_network_never_change(network, field):
     with pytest.raises(Invalid) as caught:
         update_rule(make_threshold(network), now=at(0), **{field: "staleness"})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("change", [{"severity": "info"}, {"grace_s": 10}, {"labels": None, "scope": "network"}])
+def test_an_edit_of_a_silence_rule_goes_on_watching(network, change):
+    sensor = make_sensor(network, labels={"floor": "1"})
+    rule = make_staleness(network, period_s=60, grace_s=30, labels={"floor": "1"})
+    heard(sensor, 0)
+    sweep(now=at(1))
+    update_rule(rule, now=at(2), **change)
+    sweep(now=at(3))
+    sweep(now=at(91))
+    assert [row[0] for row in history()] == ["firing"]
 
 
 def test_a_refused_edit_changes_nothing(network, sensor):

@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { ask, openDialog } from "./dialog.js";
 import { h } from "./dom.js";
 import { field, text } from "./form.js";
-import { numeral, value } from "./format.js";
+import { numeral, quantity, value } from "./format.js";
 import { now } from "./time.js";
 import { may } from "./viewer.js";
 
@@ -37,9 +37,11 @@ export function subjectLink(alert) {
 
 /** @param {any} alert @returns {string} the newest violating value in words, or nothing */
 export function valueWords(alert) {
-  return alert.value === null || alert.value === undefined
-    ? ""
-    : `value ${typeof alert.value === "number" ? numeral(alert.value) : value(alert.value)}`;
+  if (alert.value === null || alert.value === undefined) return "";
+  const kind = alert.rule_snapshot?.kind;
+  if (kind === "log_severity") return quantity(alert.value, "message");
+  if (kind === "configuration_failure") return `revision ${alert.value}`;
+  return `value ${typeof alert.value === "number" ? numeral(alert.value) : value(alert.value)}`;
 }
 
 /**

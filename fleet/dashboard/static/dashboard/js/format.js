@@ -59,6 +59,7 @@ const PILLS = {
   firing: { words: "firing", tone: "bad", icon: "bell" },
   resolved: { words: "resolved", tone: "good", icon: "tick" },
   silenced: { words: "silenced", tone: "", icon: "silence", hint: "Nobody is notified of it" },
+  flapping: { words: "flapping", tone: "warn", icon: "live", hint: "It fires and resolves again and again" },
   info: { words: "info", tone: "info", icon: "info" },
   warning: { words: "warning", tone: "warn", icon: "warning" },
   error: { words: "error", tone: "bad", icon: "cross" },

@@ -21,8 +21,10 @@ const AGAIN_EVERY_MS = 10_000;
 
 /** @type {Record<string, string>} */
 const RESOLUTIONS = {
-  cleared: "the value is back inside",
+  cleared: "the violation is over",
   heard: "heard again",
+  applied: "the sensor acknowledged the revision",
+  superseded: "a newer revision came",
   by_hand: "by hand",
   rule_edited: "the rule was changed",
   rule_disabled: "the rule was disabled",
@@ -72,6 +74,7 @@ function show(fresh) {
     pill(alert.state),
     " ",
     pill(alert.severity),
+    alert.flapping && [" ", pill("flapping")],
     alert.silenced && [" ", pill("silenced")],
   );
   fill(

@@ -155,7 +155,7 @@ function nameCell(alert) {
 
 /** @param {any} alert */
 function stateCell(alert) {
-  return [pill(alert.state), alert.silenced && pill("silenced")];
+  return [pill(alert.state), alert.flapping && pill("flapping"), alert.silenced && pill("silenced")];
 }
 
 /** @param {any} alert */

@@ -13,6 +13,11 @@ import { KINDS } from "./words.js";
 const VALUE_KINDS = ["threshold", "rate_of_change"];
 const MATCH_PAUSE_MS = 400;
 const SEVERITIES = ["info", "warning", "critical"];
+const LOG_SEVERITIES = [
+  { value: "error", text: "error" },
+  { value: "warning", text: "warning or error" },
+  { value: "info", text: "any" },
+];
 const SCOPES = [
   { value: "network", text: "All sensors of the network" },
   { value: "labels", text: "Sensors with labels" },
@@ -25,6 +30,8 @@ const NUMBERS = {
   staleness: ["period_s", "grace_s"],
   gateway_silence: ["share", "window_s", "period_s", "grace_s"],
   bridge_away: ["period_s"],
+  log_severity: ["count", "window_s"],
+  configuration_failure: ["timeout_s"],
 };
 // Empty is not "no limit" for these: they have a number of their own.
 /** @type {Record<string, number>} */
@@ -84,6 +91,17 @@ export function editRule(rule) {
         step: "1",
         value: rule?.kind === "bridge_away" ? rule.period_s : 60,
         hint: "What the sensors send may wait at the broker for so long.",
+      }),
+    ],
+    log_severity: messageFields(rule),
+    configuration_failure: [
+      field({
+        name: "timeout_s",
+        label: "Time to acknowledge (s)",
+        kind: "number",
+        step: "1",
+        value: rule?.timeout_s ?? 300,
+        hint: "A refusal fires at once.",
       }),
     ],
   };
@@ -266,6 +284,39 @@ function limitFields(rule, kind, hint) {
   ];
 }
 
+/** @param {any} rule */
+function messageFields(rule) {
+  return [
+    field({
+      name: "log_severity",
+      label: "Messages of severity",
+      kind: "select",
+      value: rule?.log_severity ?? "error",
+      choices: LOG_SEVERITIES,
+    }),
+    h(
+      "div",
+      { class: "row" },
+      field({
+        name: "count",
+        label: "At least",
+        kind: "number",
+        step: "1",
+        value: rule?.count ?? 1,
+        hint: "How many messages.",
+      }),
+      field({
+        name: "window_s",
+        label: "Within (s)",
+        kind: "number",
+        step: "1",
+        value: rule?.window_s ?? 300,
+        hint: "Clears when so long no further ones came.",
+      }),
+    ),
+  ];
+}
+
 /** @param {any} rule @param {string} kind */
 function spanFields(rule, kind) {
   const own = rule?.kind === kind ? rule : null;
@@ -300,6 +351,7 @@ function valuesOf(form, kind, scope, rule) {
     enabled: checked(form, "enabled"),
   };
   if (VALUE_KINDS.includes(kind)) values.attribute = text(form, "attribute");
+  if (kind === "log_severity") values.log_severity = text(form, "log_severity");
   for (const name of NUMBERS[kind]) values[name] = number(form, name) ?? WHEN_EMPTY[name] ?? null;
   Object.assign(values, scopeValues(form, scope));
   if (rule && scope === "network") values.network = rule.network;

@@ -10,6 +10,8 @@ export const KINDS = {
   staleness: "Silent sensor",
   gateway_silence: "Silent gateway",
   bridge_away: "Absent bridge",
+  log_severity: "Log messages",
+  configuration_failure: "Configuration not taken",
 };
 
 const OWN = "its own period and grace";
@@ -21,6 +23,9 @@ export function condition(rule) {
   if (rule.kind === "threshold") return limits(rule, VALUE);
   if (rule.kind === "rate_of_change") return limits(rule, CHANGE);
   if (rule.kind === "bridge_away") return `a bridge is away or behind for longer than ${duration(rule.period_s)}`;
+  if (rule.kind === "log_severity") return messages(rule);
+  if (rule.kind === "configuration_failure")
+    return `a sensor refuses its configuration or does not acknowledge it in ${duration(rule.timeout_s)}`;
   const span =
     rule.period_s === null || rule.period_s === undefined
       ? OWN
@@ -30,6 +35,13 @@ export function condition(rule) {
   const share = rule.share === 1 || rule.share === undefined ? "all" : `${numeral(rule.share * 100)} %`;
   const within = rule.window_s ? `, last heard within ${duration(rule.window_s)}` : "";
   return `${share} of a gateway's sensors are silent for longer than ${all}${within}`;
+}
+
+/** @param {any} rule */
+function messages(rule) {
+  const worse = rule.log_severity === "error" ? "error" : `${rule.log_severity} or worse`;
+  if (rule.count === 1) return `a sensor logs ${worse}, until none came for ${duration(rule.window_s)}`;
+  return `a sensor logs ${worse} ${numeral(rule.count)} times in ${duration(rule.window_s)}`;
 }
 
 /**
