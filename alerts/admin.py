@@ -1,18 +1,21 @@
-"""Admin pages of rules, alerts and silences."""
+"""Admin pages of rules, alerts, silences and notifications."""
 
 from collections.abc import Callable
 from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from alerts import services
-from alerts.models import Alert, Rule, RuleKind, RuleScope, Silence
+from alerts.delivery.urls import MAX_URL_CHARACTERS
+from alerts.models import Alert, Notification, NotificationTarget, Rule, RuleKind, RuleScope, Silence
 from alerts.rendering import RULE_FIELDS
-from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm
+from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm, number_of
 from sensors.errors import DomainError
 from sensors.models import User
 
@@ -216,3 +219,103 @@ class SilenceAdmin(ServiceAdmin):
     def comment_text(self, silence: Silence) -> str:
         """Return the comment, or until when it holds."""
         return str(silence)
+
+
+_TARGET_OPTIONS = (
+    "name",
+    "least_severity",
+    "tell_resolved",
+    "group_wait_s",
+    "repeat_interval_s",
+    "escalate_after_s",
+    "enabled",
+)
+
+
+class TargetForm(ServiceForm):
+    """A notification target. Its address is typed and never shown."""
+
+    url = forms.CharField(
+        label="Address",
+        required=False,
+        max_length=MAX_URL_CHARACTERS,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="As apprise writes them, like mailtos://… or slack://…; kept encrypted and never shown again."
+        " Leave it empty to keep the one that is set.",
+    )
+
+    def clean_url(self) -> str:
+        """Return the address, which a new target must have."""
+        url: str = self.cleaned_data["url"].strip()
+        if not url and not self.instance.pk:
+            raise forms.ValidationError("A new target needs an address.")
+        return url
+
+    def carry_out(self) -> NotificationTarget:
+        """Make or change it."""
+        values, now = self.cleaned_data, timezone.now()
+        options = self.changes(*_TARGET_OPTIONS)
+        if self.instance.pk:
+            target = NotificationTarget.objects.get(pk=self.instance.pk)
+            return services.update_target(target, now=now, url=values["url"] or None, **options)
+        return services.create_target(values["network"], url=values["url"], author=self.user, now=now, **options)
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # Made of the address by the service.
+        return super()._get_validation_exclusions() | {"scheme", "encrypted_url"}  # type: ignore[misc]
+
+
+@admin.register(NotificationTarget)
+class NotificationTargetAdmin(ServiceAdmin):
+    """Where people are told of alerts."""
+
+    form = TargetForm
+    fieldsets = (
+        (None, {"fields": ("network", "name", "address", "url", "enabled")}),
+        ("What is told", {"fields": ("least_severity", "tell_resolved", "escalate_after_s")}),
+        ("When", {"fields": ("group_wait_s", "repeat_interval_s")}),
+        ("What the last message said", {"fields": ("last_sent_at", "last_failed_at", "last_error", "retry_at")}),
+    )
+    readonly_fields = ("address", "last_sent_at", "last_failed_at", "last_error", "retry_at")
+    constant_fields = ("network",)
+    autocomplete_fields = ("network",)
+    list_display = ("name", "network", "address", "least_severity", "enabled", "last_sent_at", "last_error")
+    list_filter = ("enabled", "network")
+    list_select_related = ("network",)
+    search_fields = ("name",)
+    goes_along = {"notifications": number_of(Notification, "target")}
+    actions = ("send_test",)
+
+    @action(description="Send a test message", permissions=["change"])
+    def send_test(self, request: HttpRequest, queryset: QuerySet[NotificationTarget]) -> None:
+        """Send a message to the chosen targets, one after the other, and say what became of it."""
+        for target in queryset:
+            try:
+                tried, is_sent = services.try_target(target, now=timezone.now())
+            except DomainError as error:
+                self.message_user(request, f"{target}: {error.detail}", messages.WARNING)
+            else:
+                text, level = (
+                    ("The message was taken.", messages.SUCCESS) if is_sent else (tried.last_error, messages.ERROR)
+                )
+                self.message_user(request, f"{target}: {text}", level)
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnlyAdmin):
+    """What targets are, or were, to be told. Made by the alerts' transitions."""
+
+    list_display = ("event", "alert", "target", "state_label", "due_at", "sent_at", "attempts", "last_error")
+    list_filter = ("state", "event", "target__network")
+    list_select_related = ("alert", "target")
+    search_fields = ("alert__rule_name", "alert__sensor_identifier", "alert__gateway_identifier", "target__name")
+    ordering = ("-id",)
+    fields = (
+        "alert", "target", "event", "number", "state", "created_at", "due_at", "sent_at", "attempts", "last_error",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    @display(description="state", label=LABEL_COLOURS)
+    def state_label(self, notification: Notification) -> str:
+        """Return the state."""
+        return notification.state

@@ -13,3 +13,5 @@ class AlertsConfig(AppConfig):
 
         auditlog.register(models.Rule, m2m_fields={"sensors"})
         auditlog.register(models.Silence)
+        # Without the address, which is secret also when it is encrypted; `url_changed_at` says that it changed.
+        auditlog.register(models.NotificationTarget, exclude_fields=["encrypted_url", *models.DELIVERY_FIELDS])

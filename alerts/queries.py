@@ -1,4 +1,4 @@
-"""Every read of rules, alerts and silences that is shown or evaluated."""
+"""Every read of rules, alerts, silences and notifications that is shown or evaluated."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,17 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Count, Max, Q, QuerySet
 
-from alerts.models import Alert, AlertSeverity, AlertState, Rule, RuleKind, RuleScope, Silence
+from alerts.models import (
+    Alert,
+    AlertSeverity,
+    AlertState,
+    Notification,
+    NotificationTarget,
+    Rule,
+    RuleKind,
+    RuleScope,
+    Silence,
+)
 from alerts.rendering import ALERT_RELATIONS
 from sensors import queries as sensors_queries
 from sensors.models import Network, Sensor, Watermark
@@ -51,6 +61,16 @@ def visible_alerts(user: AnyUser) -> QuerySet[Alert]:
 def visible_silences(user: AnyUser) -> QuerySet[Silence]:
     """Return the silences of the networks that `user` may see."""
     return sensors_queries.visible(user, Silence.objects.all())
+
+
+def visible_targets(user: AnyUser) -> QuerySet[NotificationTarget]:
+    """Return the notification targets of the networks that `user` may see."""
+    return sensors_queries.visible(user, NotificationTarget.objects.all())
+
+
+def visible_notifications(user: AnyUser) -> QuerySet[Notification]:
+    """Return the notifications of the networks that `user` may see."""
+    return sensors_queries.visible(user, Notification.objects.all(), network="target__network_id")
 
 
 def open_alert_counts(user: AnyUser) -> dict[str, int]:

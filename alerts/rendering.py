@@ -1,8 +1,8 @@
-"""How alerts, rules and silences look to programs: over HTTP, in live events, and in what is kept. No database."""
+"""How alerts and what belongs to them look to programs: over HTTP, in live events, in what is kept. No database."""
 
 from typing import Any, Final
 
-from alerts.models import Alert, Rule, RuleKind, RuleScope, Silence
+from alerts.models import Alert, Notification, NotificationTarget, Rule, RuleKind, RuleScope, Silence
 from sensors.models import User
 
 # What must be loaded with an alert so that `alert_json` needs no query.
@@ -104,6 +104,54 @@ def silence_json(silence: Silence) -> dict[str, Any]:
         "comment": silence.comment,
         "created_at": silence.created_at,
         "created_by": _name(silence.created_by),
+    }
+
+
+# What must be loaded with a target so that `target_json` needs no query.
+TARGET_RELATIONS: Final = ("network", "created_by")
+
+
+def target_json(target: NotificationTarget) -> dict[str, Any]:
+    """Return `target` as the API shows it, without its address; load it with TARGET_RELATIONS."""
+    return {
+        "id": target.pk,
+        "network": target.network.slug,
+        "name": target.name,
+        "address": target.address,
+        "url_changed_at": target.url_changed_at,
+        "enabled": target.enabled,
+        "least_severity": target.least_severity,
+        "tell_resolved": target.tell_resolved,
+        "group_wait_s": target.group_wait_s,
+        "repeat_interval_s": target.repeat_interval_s,
+        "escalate_after_s": target.escalate_after_s,
+        "last_sent_at": target.last_sent_at,
+        "last_failed_at": target.last_failed_at,
+        "last_error": target.last_error,
+        "retry_at": target.retry_at,
+        "created_at": target.created_at,
+        "created_by": _name(target.created_by),
+        "updated_at": target.updated_at,
+    }
+
+
+def notification_json(notification: Notification) -> dict[str, Any]:
+    """Return `notification` as the API shows it; load it with its target and network."""
+    target = notification.target
+    return {
+        "id": notification.pk,
+        "network": target.network.slug,
+        "alert": notification.alert_id,
+        "target": target.pk,
+        "target_name": target.name,
+        "event": notification.event,
+        "number": notification.number,
+        "state": notification.state,
+        "created_at": notification.created_at,
+        "due_at": notification.due_at,
+        "sent_at": notification.sent_at,
+        "attempts": notification.attempts,
+        "last_error": notification.last_error,
     }
 
 

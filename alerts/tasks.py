@@ -1,4 +1,4 @@
-"""What Celery runs: both look at what is there, so a lost or doubled message changes nothing."""
+"""What Celery runs: all look at what is there, so a lost or doubled message changes nothing."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,9 @@ def evaluate_lanes(lanes: Sequence[int] | None = None) -> None:
 def sweep() -> None:
     """Judge silence and tell live views of changed statuses."""
     services.sweep(now=timezone.now())
+
+
+@shared_task
+def notify() -> None:
+    """Tell notification targets what they are owed."""
+    services.deliver_notifications(clock=timezone.now)

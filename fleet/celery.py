@@ -1,4 +1,4 @@
-"""The Celery application and its schedule: evaluation of alerts, sweeps, retention.
+"""The Celery application and its schedule: evaluation of alerts, sweeps, notifications, retention.
 
 No correctness rests on a task being delivered: what is to be done waits in PostgreSQL, and every tick looks there.
 A tick that nobody took in time is dropped (`expires`), so that a worker that comes back finds no pile of them.
@@ -22,6 +22,8 @@ app.conf.beat_schedule = {
     "evaluate what waits": {"task": "alerts.tasks.evaluate_lanes", "schedule": 1.0, "options": {"expires": 3}},
     # An overdue sensor is to be seen within 2 s.
     "sweep the silent": {"task": "alerts.tasks.sweep", "schedule": 1.0, "options": {"expires": 3}},
+    # Alerts wait some seconds for others anyway, to be told in one message.
+    "tell of alerts": {"task": "alerts.tasks.notify", "schedule": 2.0, "options": {"expires": 6}},
     "worker's tick": {"task": "fleet.tasks.tick", "schedule": 2.0, "options": {"expires": 10}},
     "make partitions": {
         "task": "telemetry.tasks.make_partitions",

@@ -18,11 +18,15 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 
+from alerts.delivery.hosts import parse_networks
+
 logger = logging.getLogger(__name__)
 
 # 50 characters of base 64 are 300 bits; Django's own advice (security.W009) is the same.
 SECRET_KEY_CHARACTERS: Final = 50
 METRICS_TOKEN_CHARACTERS: Final = 20
+# 128 bits, if they are hexadecimal.
+NOTIFICATION_KEY_CHARACTERS: Final = 32
 # What examples and images ship with, compared in lower case.
 DEFAULT_PASSWORDS: Final = frozenset(
     {
@@ -209,6 +213,28 @@ def _recheck() -> Iterator[CheckMessage]:
         )
 
 
+def _notifications() -> Iterator[CheckMessage]:
+    url = urlsplit(settings.PUBLIC_URL)
+    if settings.PUBLIC_URL and (url.scheme not in ("http", "https") or not url.hostname):
+        yield Error(
+            "PUBLIC_URL is no address at which browsers reach the service.",
+            hint="https://fleet.example.org, or nothing.",
+            id="fleet.E013",
+        )
+    if any(len(key) < NOTIFICATION_KEY_CHARACTERS for key in settings.NOTIFICATION_KEYS):
+        yield Error(
+            "One of NOTIFICATION_KEYS can be guessed.",
+            hint=f"Each has at least {NOTIFICATION_KEY_CHARACTERS} random characters.",
+            id="fleet.E014",
+        )
+    try:
+        parse_networks(tuple(settings.NOTIFICATION_PRIVATE_TARGETS))
+    except ValueError as error:
+        yield Error(
+            f"NOTIFICATION_PRIVATE_TARGETS: {error}.", hint="Networks like 10.1.0.0/16, and addresses.", id="fleet.E015"
+        )
+
+
 _CHECKS: Final[tuple[Callable[[], Iterator[CheckMessage]], ...]] = (
     _secret_key,
     _debug,
@@ -220,6 +246,7 @@ _CHECKS: Final[tuple[Callable[[], Iterator[CheckMessage]], ...]] = (
     _origins,
     _metrics_token,
     _recheck,
+    _notifications,
 )
 
 

@@ -197,6 +197,8 @@ SPECTACULAR_SETTINGS = {
         "RuleKindEnum": "alerts.models.RuleKind",
         "RuleScopeEnum": "alerts.models.RuleScope",
         "AlertResolutionEnum": "alerts.models.Resolution",
+        "NotificationEventEnum": "alerts.models.NotificationEvent",
+        "NotificationStateEnum": "alerts.models.NotificationState",
     },
     "PATH_CONVERTER_OVERRIDES": {
         "identifier": {"type": "string", "pattern": f"^{IDENTIFIER_PATTERN}$"},
@@ -265,6 +267,25 @@ SILENCED_SYSTEM_CHECKS = [f"security.{name}" for name in ("W004", "W008", "W012"
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # How often an open WebSocket asks whether its user still may, in seconds; at most 14 (docs/websocket.md).
 LIVE_RECHECK_S = env.float("LIVE_RECHECK_S", default=10)
+
+# --- Notifications of alerts (docs/alerts.md) ----------------------------------------------------
+
+# Where browsers reach the service, for links in messages; without it there are none.
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+# What addresses of targets are encrypted with, the newest first; all of them, and then SECRET_KEY, read.
+NOTIFICATION_KEYS = env.list("NOTIFICATION_KEYS", default=[])
+# Schemes of apprise that addresses of targets may have: mail, webhooks, and chats that are reached by HTTPS. Others
+# run programs, write to this machine, or open connections that nothing limits.
+NOTIFICATION_SCHEMES = env.list(
+    "NOTIFICATION_SCHEMES",
+    default=[
+        *("mailto", "mailtos", "json", "jsons", "form", "forms", "xml", "xmls", "slack", "discord", "workflows"),
+        *("tgram", "ntfy", "ntfys", "matrix", "matrixs", "pover", "gotify", "gotifys", "rocket", "rockets"),
+        *("mmost", "mmosts"),
+    ],
+)
+# Networks (10.1.0.0/16) and addresses that notifications may go to although they are not public.
+NOTIFICATION_PRIVATE_TARGETS = env.list("NOTIFICATION_PRIVATE_TARGETS", default=[])
 
 # --- Texts, times, files -------------------------------------------------------------------------
 

@@ -175,3 +175,80 @@ SILENCE: Final = [
     )
 ]
 SILENCES: Final = [_sent("Until the evening", _SILENCE), *SILENCE]
+_TARGET: Final[dict[str, Any]] = {
+    "name": "Duty's mailbox",
+    "network": "plant",
+    "least_severity": "warning",
+    "repeat_interval_s": 3600,
+}
+TARGET: Final = [
+    _answer(
+        "A mailbox",
+        {
+            "id": 5,
+            **_TARGET,
+            "address": "mailtos://…",
+            "url_changed_at": "2026-03-01T12:00:00Z",
+            "enabled": True,
+            "tell_resolved": True,
+            "group_wait_s": 10,
+            "escalate_after_s": None,
+            "last_sent_at": "2026-03-01T12:31:11Z",
+            "last_failed_at": None,
+            "last_error": "",
+            "retry_at": None,
+            "created_at": "2026-03-01T12:00:00Z",
+            "created_by": "ada",
+            "updated_at": "2026-03-01T12:00:00Z",
+        },
+    )
+]
+TARGETS: Final = [
+    _sent(
+        "A mailbox, again every hour until somebody acknowledges",
+        {**_TARGET, "url": "mailtos://fleet:PASSWORD@mail.example.org?from=fleet@example.org&to=duty@example.org"},
+    ),
+    _sent(
+        "A chat that hears only of what nobody acknowledged for a quarter of an hour",
+        {
+            "name": "Boss",
+            "network": "plant",
+            "url": "tgram://BOT_TOKEN/CHAT_ID",
+            "least_severity": "critical",
+            "escalate_after_s": 900,
+        },
+    ),
+    _sent(
+        "A webhook that is sent JSON",
+        {
+            "name": "Tickets",
+            "network": "plant",
+            "url": "jsons://tickets.example.org/fleet?+Authorization=Bearer%20TOKEN",
+        },
+    ),
+    *TARGET,
+]
+TESTED: Final = [
+    _answer("It was taken", {"sent": True, "error": ""}),
+    _answer("It was not", {"sent": False, "error": "The server answered with the status 403."}),
+]
+NOTIFICATION: Final = [
+    _answer(
+        "Sent at the second attempt",
+        {
+            "id": 812,
+            "network": "plant",
+            "alert": 41,
+            "target": 5,
+            "target_name": "Duty's mailbox",
+            "event": "firing",
+            "number": 0,
+            "state": "sent",
+            "created_at": "2026-03-01T12:31:00Z",
+            "due_at": "2026-03-01T12:31:10Z",
+            "sent_at": "2026-03-01T12:31:21Z",
+            "attempts": 2,
+            "last_error": "",
+        },
+    )
+]

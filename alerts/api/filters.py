@@ -1,11 +1,28 @@
-"""Filters of rules, alerts and silences."""
+"""Filters of rules, alerts, silences and notifications."""
 
 import django_filters
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from alerts.models import Alert, AlertSeverity, AlertState, Rule, RuleKind, Silence
+from alerts.models import (
+    Alert,
+    AlertSeverity,
+    AlertState,
+    Notification,
+    NotificationEvent,
+    NotificationState,
+    NotificationTarget,
+    Rule,
+    RuleKind,
+    Silence,
+)
 from sensors.api.filters import TextsFilter
+
+
+def _id_filter(field_name: str, label: str) -> django_filters.NumberFilter:
+    return django_filters.NumberFilter(
+        field_name=field_name, min_value=1, max_value=2**63 - 1, decimal_places=0, label=label
+    )
 
 
 class RuleFilters(django_filters.FilterSet):
@@ -29,9 +46,7 @@ class AlertFilters(django_filters.FilterSet):
     network = TextsFilter(field_name="network__slug", label="Slug; repeatable: any of them.")
     sensor = TextsFilter(field_name="sensor_identifier", label="Identifier; repeatable: any of them.")
     gateway = TextsFilter(field_name="gateway_identifier", label="Identifier; repeatable: any of them.")
-    rule = django_filters.NumberFilter(
-        field_name="rule_id", min_value=1, max_value=2**63 - 1, decimal_places=0, label="Id of a rule."
-    )
+    rule = _id_filter("rule_id", "Id of a rule.")
     flapping = django_filters.BooleanFilter(label="Whether it is marked as flapping.")
     start = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte", label="Began then or later.")
     end = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt", label="Began before.")
@@ -56,3 +71,28 @@ class SilenceFilters(django_filters.FilterSet):
         now = timezone.now()
         active = {"starts_at__lte": now, "ends_at__gt": now}
         return rows.filter(**active) if is_active else rows.exclude(**active)
+
+
+class TargetFilters(django_filters.FilterSet):
+    """`network` (repeatable) and `enabled` of notification targets."""
+
+    network = TextsFilter(field_name="network__slug", label="Slug; repeatable: any of them.")
+    enabled = django_filters.BooleanFilter()
+
+    class Meta:
+        model = NotificationTarget
+        fields: list[str] = []
+
+
+class NotificationFilters(django_filters.FilterSet):
+    """`network`, `event`, `state` (all repeatable), `alert` and `target` of notifications."""
+
+    network = TextsFilter(field_name="target__network__slug", label="Slug; repeatable: any of them.")
+    alert = _id_filter("alert_id", "Id of an alert.")
+    target = _id_filter("target_id", "Id of a target.")
+    event = django_filters.MultipleChoiceFilter(choices=NotificationEvent.choices, label="Repeatable: any of them.")
+    state = django_filters.MultipleChoiceFilter(choices=NotificationState.choices, label="Repeatable: any of them.")
+
+    class Meta:
+        model = Notification
+        fields: list[str] = []

@@ -36,7 +36,8 @@ class WholeField(serializers.IntegerField):
     """A whole number and nothing that could be turned into one."""
 
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
-        super().__init__(min_value=least, max_value=most, required=False, allow_null=True, **kwargs)
+        kwargs.setdefault("allow_null", True)
+        super().__init__(min_value=least, max_value=most, required=False, **kwargs)
 
     def to_internal_value(self, data: Any) -> int:
         """Return the number."""
@@ -46,10 +47,10 @@ class WholeField(serializers.IntegerField):
 
 
 class SpanField(WholeField):
-    """Whole seconds, up to a year."""
+    """Whole seconds, up to a year unless `most` says less, or null."""
 
-    def __init__(self, least: int = 0, **kwargs: Any) -> None:
-        super().__init__(least, MAX_SPAN_S, **kwargs)
+    def __init__(self, least: int = 0, most: int = MAX_SPAN_S, **kwargs: Any) -> None:
+        super().__init__(least, most, **kwargs)
 
 
 class RuleSerializer(StrictSerializer):

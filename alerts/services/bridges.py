@@ -9,7 +9,7 @@ from django.db.models import Max
 
 from alerts.models import ABOUT_NEITHER, BRIDGE_AWAY_AFTER_S, Alert, AlertState, Resolution, Rule
 from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_alerts
+from alerts.services.announce import announce_alerts, announce_transitions
 from alerts.services.endings import resolve
 from sensors.queries import BridgeMark, bridge_marks
 
@@ -79,7 +79,7 @@ def _open(rule: Rule, behind: Sequence[BridgeMark], *, now: datetime) -> int:
         created_at=now,
         updated_at=now,
     )
-    announce_alerts([alert.pk], now=now)
+    announce_transitions([alert.pk], now=now)
     return 1
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from alerts.models import Alert, AlertState, Resolution, Rule, RuleState
 from alerts.queries import MATCHES, Horizon
 from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_alerts
+from alerts.services.announce import announce_transitions
 from alerts.services.endings import resolve
 from alerts.services.flapping import mark_flapping
 
@@ -181,5 +181,5 @@ def open_failures(horizon: Horizon, *, now: datetime, limit: int = OPENED_PER_TR
         )
     opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
     mark_flapping(opened)
-    announce_alerts(opened, now=now)
+    announce_transitions(opened, now=now)
     return len(rows), len(opened)

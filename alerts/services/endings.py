@@ -7,7 +7,7 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Greatest
 
 from alerts.models import Alert, AlertState, Resolution, Rule, RuleState
-from alerts.services.announce import announce_alerts
+from alerts.services.announce import announce_transitions
 from alerts.services.episodes import drop_pending
 from alerts.services.flapping import mark_flapping
 from sensors.models import User
@@ -67,5 +67,5 @@ def resolve(
         updated_at=now,
     )
     mark_flapping(ids)
-    announce_alerts(ids, now=now)
+    announce_transitions(ids, now=now)
     return ids

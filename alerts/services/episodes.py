@@ -7,8 +7,9 @@ from typing import Any, Final
 from alerts.evaluation import Change, Transition
 from alerts.models import Alert, AlertState, Resolution, Rule
 from alerts.rendering import ALERT_RELATIONS, rule_snapshot
-from alerts.services.announce import announce, announce_alerts
+from alerts.services.announce import announce, announce_transitions
 from alerts.services.flapping import mark_flapping
+from alerts.services.outbox import owe_notifications
 from alerts.services.queue import moment
 from sensors.models import Network, Sensor
 
@@ -98,7 +99,7 @@ RETURNING alert.id
 
 
 def store_episodes(cursor: Any, episodes: Sequence[Episode], *, now: datetime) -> None:
-    """Write what became of `episodes` and tell live views once it is committed.
+    """Write what became of `episodes`, with what is to be told of it; live views hear of it once it is committed.
 
     Ended ones first, so that there is never more than one open alert for a rule and sensor.
     """
@@ -109,7 +110,7 @@ def store_episodes(cursor: Any, episodes: Sequence[Episode], *, now: datetime) -
     if moved:
         changed = _update(cursor, moved, now=now)
         mark_flapping(changed)
-        announce_alerts(changed, now=now)
+        announce_transitions(changed, now=now)
     made = [episode for episode in episodes if episode.alert_id is None and not episode.is_dropped]
     if made:
         alerts = _insert(made, now=now)
@@ -117,6 +118,7 @@ def store_episodes(cursor: Any, episodes: Sequence[Episode], *, now: datetime) -
         for alert in alerts:
             alert.flapping = alert.pk in flapping
         announce(alerts, now=now)
+        owe_notifications(alerts, now=now)
 
 
 def drop_pending(alert_ids: Sequence[int], *, now: datetime, reason: Resolution = Resolution.CLEARED) -> None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from alerts.queries import Horizon
-from alerts.services.announce import announce_alerts
+from alerts.services.announce import announce_transitions
 
 # Few enough that a transaction takes part of a second; each is an update and a live event.
 CALMED_PER_TRANSACTION: Final = 1_000
@@ -85,5 +85,5 @@ def calm_alerts(horizon: Horizon, *, now: datetime, limit: int = CALMED_PER_TRAN
     with connection.cursor() as cursor:
         cursor.execute(_CALM, {"judged_at": horizon.judged_at, "limit": limit, "now": now})
         calmed = sorted(alert_id for (alert_id,) in cursor.fetchall())
-    announce_alerts(calmed, now=now)
+    announce_transitions(calmed, now=now)
     return len(calmed)

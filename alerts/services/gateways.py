@@ -11,7 +11,7 @@ from django.db import connection
 from alerts.models import Alert, AlertState, Resolution, Rule
 from alerts.queries import Horizon
 from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_alerts
+from alerts.services.announce import announce_alerts, announce_transitions
 from alerts.services.endings import resolve
 from alerts.services.flapping import mark_flapping
 from alerts.services.incidents import Silent, fallen_silent, still_silent
@@ -182,4 +182,4 @@ def _open(
         )
     opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
     mark_flapping(opened)
-    announce_alerts(opened, now=now)
+    announce_transitions(opened, now=now)

@@ -9,6 +9,7 @@ from alerts.services.queue import LANES
 _SPACE: Final = 0x616C7274
 _SWEEP: Final = LANES
 _FIRST_LOG_LANE: Final = 100
+_CLAIMS: Final = LANES + 1
 _FIRST_TURNSTILE: Final = 1_000
 # Networks share turnstiles: PostgreSQL's table of locks is bounded, and a batch may touch thousands of networks.
 TURNSTILES: Final = 64
@@ -30,6 +31,11 @@ def try_log_lane(cursor: Any, lane: int) -> bool:
 def try_sweep(cursor: Any) -> bool:
     """Return whether this transaction is the only one that sweeps."""
     return bool(_try(cursor, [_SWEEP]))
+
+
+def queue_for_claims(cursor: Any) -> None:
+    """Wait until nobody else claims a notification: how many are claimed is counted before one is."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_SPACE, _CLAIMS])
 
 
 def _try(cursor: Any, keys: Collection[int]) -> list[int]:

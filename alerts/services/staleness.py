@@ -9,7 +9,7 @@ from django.db import connection
 from alerts.models import Alert, AlertState, Rule, RuleState
 from alerts.queries import Horizon
 from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_alerts
+from alerts.services.announce import announce_transitions
 from alerts.services.flapping import mark_flapping
 from alerts.services.periods import ALLOWED, IS_WATCHED, PERIOD_AND_GRACE, UNHEARD_SINCE
 
@@ -106,7 +106,7 @@ def recover_heard(horizon: Horizon, *, now: datetime) -> int:
         cursor.execute(_RESOLVE_HEARD, [*(list(column) for column in zip(*heard, strict=True)), now])
         resolved = [row[0] for row in cursor.fetchall()]
     mark_flapping(resolved)
-    announce_alerts(resolved, now=now)
+    announce_transitions(resolved, now=now)
     return len(resolved)
 
 
@@ -157,5 +157,5 @@ def open_waiting(
         )
     opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
     mark_flapping(opened)
-    announce_alerts(opened, now=now)
+    announce_transitions(opened, now=now)
     return len(opened)

@@ -32,6 +32,8 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
             _page(request, "Alerts", "notifications", "alerts.alert"),
             _page(request, "Rules", "rule", "alerts.rule"),
             _page(request, "Silences", "notifications_off", "alerts.silence"),
+            _page(request, "Notification targets", "forward_to_inbox", "alerts.notificationtarget"),
+            _page(request, "Notifications", "outbox", "alerts.notification"),
         ),
         _section(
             "Telemetry",

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from alerts import services as alert_services
-from alerts.models import Alert
+from alerts.models import Alert, Notification
 from config.services import create_revision
 from sensors import services
 from sensors.models import Role, SensorState, User
@@ -51,6 +51,10 @@ def fleet(superuser: User) -> SimpleNamespace:
         user=superuser, matchers={"network": "plant"}, ends_at=datetime.now(UTC) + timedelta(days=1),
         now=datetime.now(UTC),
     )  # fmt: skip
+    target = alert_services.create_target(
+        network, name="Duty", url="slack://T0FLEET00/B0FLEET00/aBcDeFgHiJkLmNoPqRsTuVwX/", author=owner, now=AT
+    )
+    Notification.objects.create(alert=alert, target=target, event="firing", created_at=AT, due_at=AT)
     rejected = RejectedMessage.objects.create(
         topic="measurements/<b>", digest=bytes(16), sensor_id=sensor.pk, reason="schema", detail="no <i>",
         first_at=AT, last_at=AT, payload=b'\xff\x00<script>alert("x")</script>', payload_bytes=30,

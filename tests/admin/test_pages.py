@@ -41,6 +41,8 @@ NEVER = {
     ("config_revision", "delete"),
     ("alerts_alert", "add"),
     ("alerts_alert", "delete"),
+    ("alerts_notification", "add"),
+    ("alerts_notification", "delete"),
     ("telemetry_rejectedmessage", "add"),
     ("telemetry_rejectedmessage", "delete"),
     ("auditlog_logentry", "add"),
@@ -51,7 +53,8 @@ NEVER = {
 
 def test_the_registry_has_what_an_operator_needs():
     assert {name for name, _ in pages()} == {
-        "alerts_alert", "alerts_rule", "alerts_silence", "auditlog_logentry", "auth_group", "config_revision",
+        "alerts_alert", "alerts_notification", "alerts_notificationtarget", "alerts_rule", "alerts_silence",
+        "auditlog_logentry", "auth_group", "config_revision",
         "sensors_accesstoken", "sensors_gateway", "sensors_network", "sensors_sensor", "sensors_user",
         "telemetry_rejectedmessage",
     }  # fmt: skip

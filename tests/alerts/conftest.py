@@ -1,5 +1,6 @@
 """A network with one sensor, and the live events that were sent."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from sensors import live
 from sensors.models import Network, Sensor
 from tests.alerts.making import make_network, make_sensor
+from tests.alerts.receiver import Receiver, receiving
 
 
 @pytest.fixture
@@ -29,3 +31,11 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str, 
 
     monkeypatch.setattr(live, "send_event", keep)
     return sent
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    """Return a server on loopback to which notifications may go."""
+    settings.NOTIFICATION_PRIVATE_TARGETS = ["127.0.0.1"]
+    with receiving() as server:
+        yield server

@@ -9,8 +9,16 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from alerts.models import Alert, EvaluationBatch, Rule
-from alerts.services import SampleBlock, create_rule, evaluate_waiting, queue_samples
+from alerts.models import Alert, EvaluationBatch, Notification, NotificationTarget, Rule
+from alerts.services import (
+    SampleBlock,
+    create_rule,
+    create_target,
+    deliver_notifications,
+    evaluate_waiting,
+    queue_samples,
+)
+from alerts.services.notify import Delivered
 from alerts.services.queue import decode_blocks, microseconds
 from config.services import Answer, create_revision, record_acknowledgements
 from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermark
@@ -76,6 +84,23 @@ def revise(sensor: Sensor, values: dict[str, Any], *, answer: bool | None = True
     if answer is not None:
         record_acknowledgements([Answer(sensor.pk, number, answer)], now=at(now_s))
     return number
+
+
+def make_target(network: Network, url: str, **options: Any) -> NotificationTarget:
+    """Return a target with the defaults: told of everything, ten seconds after it happened."""
+    fields: dict[str, Any] = {"name": f"target {next(_numbers)}", **options}
+    return create_target(network, url=url, author=None, now=START, **fields)
+
+
+def deliver(now_s: float) -> Delivered:
+    """Deliver everything that is due `now_s` seconds after START."""
+    return deliver_notifications(clock=lambda: at(now_s))
+
+
+def told(**filters: Any) -> list[tuple[str, str, int]]:
+    """Return the notifications as (event, state, attempts), oldest first."""
+    rows = Notification.objects.filter(**filters).order_by("pk")
+    return [(row.event, row.state, row.attempts) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from alerts.models import AlertSeverity, Resolution, RuleKind
+from alerts.models import AlertSeverity, NotificationEvent, NotificationState, Resolution, RuleKind
 from alerts.rendering import RULE_FIELDS
 from alerts.services.silences import MATCHERS
 
@@ -27,7 +27,7 @@ def test_every_test_that_is_named_exists():
 
 
 def test_every_kind_field_resolution_severity_and_matcher_is_explained():
-    words = {*RuleKind.values, *Resolution.values, *MATCHERS}
+    words = {*RuleKind.values, *Resolution.values, *MATCHERS, *NotificationEvent.values, *NotificationState.values}
     words |= {name for names in RULE_FIELDS.values() for name in names}
     assert sorted(word for word in words if f"`{word}`" not in TEXT) == []
     assert all(severity in TEXT for severity in AlertSeverity.values)

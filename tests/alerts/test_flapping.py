@@ -6,6 +6,7 @@ from alerts.models import Alert
 from alerts.services import resolve_alert, sweep
 from tests.alerts.making import (
     at,
+    deliver,
     drained,
     feed,
     heard,
@@ -14,9 +15,11 @@ from tests.alerts.making import (
     make_gateway_rule,
     make_sensor,
     make_staleness,
+    make_target,
     make_threshold,
     make_user,
     offset,
+    told,
 )
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +143,24 @@ def test_the_mark_goes_when_the_rate_has_fallen(network, sensor, events, django_
     assert told[-2:] == [("firing", True), ("firing", False)]
     feed(sensor, [(3_700, 1.0)])
     assert not any(marks())
+
+
+def test_people_hear_of_an_alert_that_flaps_once_it_is_calm_and_still_fires(network, sensor, receiver):
+    make_threshold(network)
+    make_target(network, receiver.url(), group_wait_s=0)
+    for turn in range(4):
+        feed(sensor, [(20 * turn, 51.0)], now_s=20 * turn)
+        deliver(20 * turn)
+        if turn < 3:
+            feed(sensor, [(20 * turn + 10, 1.0)], now_s=20 * turn + 10)
+            deliver(20 * turn + 10)
+    assert marks()[-1] is True
+    assert [event for event, _, _ in told()] == ["firing", "resolved"] * 3
+    sweep(now=at(3_700))
+    deliver(3_700)
+    sweep(now=at(3_701))
+    deliver(3_701)
+    assert [event for event, _, _ in told()] == ["firing", "resolved"] * 3 + ["firing"]
 
 
 def test_while_the_bridge_is_away_the_mark_stays(network, sensor):

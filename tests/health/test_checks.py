@@ -81,6 +81,9 @@ def test_production_settings_are_clean():
         ({"METRICS_TOKEN": "short"}, "fleet.E011"),
         ({"LIVE_RECHECK_S": 20}, "fleet.E012"),
         ({"LIVE_RECHECK_S": 0}, "fleet.E012"),
+        ({"PUBLIC_URL": "fleet.example.org"}, "fleet.E013"),
+        ({"NOTIFICATION_KEYS": ["short"]}, "fleet.E014"),
+        ({"NOTIFICATION_PRIVATE_TARGETS": ["10.0.0.0/99"]}, "fleet.E015"),
     ],
 )
 def test_each_unsafe_setting_has_its_message(changes: dict[str, object], code: str):
