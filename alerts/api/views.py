@@ -28,9 +28,9 @@ from alerts.api.serializers import (
 from alerts.backtest import MAX_EPISODES, MAX_SAMPLES, backtest
 from alerts.models import Alert, Rule, RuleKind, RuleScope, Silence
 from alerts.rendering import RULE_RELATIONS, alert_json
+from sensors.api.permissions import caller
 from sensors.api.views import FleetViewSet
 from sensors.errors import Invalid
-from sensors.models import User
 from telemetry.queries import time_limit
 
 # What cannot be a row's id is 404 before it reaches the database.
@@ -66,7 +66,7 @@ class RuleViewSet(FleetViewSet):
         """Make a rule."""
         values = self.validated()
         scope = self._scope(values)
-        rule = services.create_rule(scope.network, **values, **_scope_arguments(scope), author=_caller(request))
+        rule = services.create_rule(scope.network, **values, **_scope_arguments(scope), author=caller(request))
         return Response(self._shown(rule), status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -188,7 +188,7 @@ class AlertViewSet(FleetViewSet):
         alert = self.get_object()
         body = AcknowledgeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        alert = services.acknowledge_alert(alert, user=_caller(request), now=timezone.now(), **body.validated_data)
+        alert = services.acknowledge_alert(alert, user=caller(request), now=timezone.now(), **body.validated_data)
         return Response(_rendered([alert])[0])
 
     @extend_schema(
@@ -204,13 +204,7 @@ class AlertViewSet(FleetViewSet):
         """Resolve it."""
         alert = self.get_object()
         EmptySerializer(data=request.data).is_valid(raise_exception=True)
-        return Response(_rendered([services.resolve_alert(alert, user=_caller(request), now=timezone.now())])[0])
-
-
-def _caller(request: Request) -> User:
-    """Return the user, whom the permission has already demanded."""
-    assert isinstance(request.user, User)
-    return request.user
+        return Response(_rendered([services.resolve_alert(alert, user=caller(request), now=timezone.now())])[0])
 
 
 def _rendered(alerts: Sequence[Alert]) -> list[dict[str, Any]]:
@@ -240,7 +234,7 @@ class SilenceViewSet(FleetViewSet):
 
     def create(self, request: Request) -> Response:
         """Make a silence."""
-        silence = services.create_silence(user=_caller(request), now=timezone.now(), **self.validated())
+        silence = services.create_silence(user=caller(request), now=timezone.now(), **self.validated())
         return Response(self.get_serializer(silence).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
