@@ -135,6 +135,7 @@ class Drain:
                 if attempt % 15 == 0:
                     log.error("storing waits for the database", error=str(error).splitlines()[0], attempt=attempt)
                 connection.close()
+                # Nothing tells that a database is back; it is asked, less and less often.
                 time.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
                 self._check()

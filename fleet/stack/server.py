@@ -16,6 +16,7 @@ START_TIMEOUT_S: Final = 60.0
 START_PROBE_TIMEOUT_S: Final = 1.0
 # Two local requests per server and second at most, and no start is held up by more than this.
 PROBE_EVERY_S: Final = 0.05
+RETRY_START_AFTER_S: Final = 0.2
 PROBE_TIMEOUT_S: Final = 5.0
 
 
@@ -78,7 +79,8 @@ class Server(ABC):
             if process.wait(PROBE_EVERY_S):
                 output = _text_from(self.log_path, offset)
                 if self._may_retry(output) and time.monotonic() < deadline:
-                    time.sleep(0.2)
+                    # The last processes of a killed server are ending; they are nobody's children here to wait for.
+                    time.sleep(RETRY_START_AFTER_S)
                     return False
                 if "address already in use" in output.lower():
                     raise PortTakenError(f"{self.title}: {self.host}:{self.port} is taken by another program.")

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from alerts.evaluation import Progress, evaluate, threshold
-from alerts.models import Alert, EvaluationBatch, Rule, RuleState
+from alerts.models import Alert, EvaluationBatch, EvaluationProgress, Rule, RuleState
 from alerts.services import (
     LANES,
     acknowledge_alert,
@@ -42,6 +42,7 @@ from tests.alerts.making import (
 from tests.alerts.making import (
     evaluate as evaluate_all,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -280,14 +281,19 @@ def test_an_edit_under_load_is_quick_and_the_old_form_opens_nothing_after_it():
         finally:
             connection.close()
 
+    def evaluated():
+        """Return how far the samples were evaluated: moves on while evaluators are at work."""
+        return list(EvaluationProgress.objects.order_by("pk").values_list("newest", flat=True))
+
     def edit():
         try:
-            time.sleep(1)
+            wait_until(lambda: Alert.objects.filter(resolution="cleared").count() > 100, 60, "evaluation under load")
             for above in (1_000.0, 50.0, 1_000.0):
+                before = evaluated()
                 started = time.monotonic()
                 update_rule(rule, above=above, now=at(10**6))
                 waited.append(time.monotonic() - started)
-                time.sleep(0.3)
+                wait_until(lambda before=before: evaluated() != before, 60, "the next evaluation")
         finally:
             done.set()
             connection.close()

@@ -1,7 +1,6 @@
 """MQTT clients of the bench."""
 
 import threading
-import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,12 +26,12 @@ def connect_client(
         client.username_pw_set(parts.username, parts.password)
     client.max_inflight_messages_set(INFLIGHT)
     client.on_message = on_message
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
     client.connect(parts.hostname or "127.0.0.1", parts.port or 1883)
     client.loop_start()
-    deadline = time.monotonic() + CONNECT_S
-    while not client.is_connected():
-        assert time.monotonic() < deadline, f"{name} was not connected within {CONNECT_S:g} s"
-        time.sleep(0.01)
+    assert connected.wait(CONNECT_S), f"{name} was not connected within {CONNECT_S:g} s"
+    assert client.is_connected(), f"{name} was refused by the broker"
     return client
 
 

@@ -64,6 +64,7 @@ def _watch(installation: Installation) -> float:
         while first == whole:
             assert time.monotonic() < deadline, "the worker does not begin"
             before_s, began_s = began_s, time.monotonic()
+            # The worker does not say when it begins; what is looked for is the moment, so more often than below.
             time.sleep(_LOOK_EVERY_S / 10)
             first = waiting_samples(connection)
         if first:

@@ -173,5 +173,6 @@ def _idle_memory(installation: Installation) -> tuple[float, float]:
         process = bridges[0].process
         assert process is not None
         with MemoryWatch(process.pid) as memory:
+            # What it holds while nothing comes is what is measured: there is no event to wait for.
             time.sleep(1)
         return memory.peak_rss, proportional(process.pid)

@@ -79,7 +79,7 @@ def _probe(running: Running, *, until_s: float) -> tuple[list[float], list[float
     asking: list[float] = []
     pauses = random.Random(1)
     while time.time() < until_s:
-        # At no multiple of anything.
+        # A probe now and then is the load, at no multiple of anything.
         time.sleep(pauses.uniform(0.5, 1.5) / PROBES_PER_S)
         arrived.clear()
         sent_s = time.time()

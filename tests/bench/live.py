@@ -50,7 +50,7 @@ def _measure(bench: Bench, installation: Installation, queries: list[str], sight
             viewers.count_since(since_s)
             before = cpu_seconds(parts)
         used = cpu_between(before, cpu_seconds(parts))
-        # What is later than this is missing.
+        # The last items are on their way; what is later than this counts as missing.
         time.sleep(1)
         seen = viewers.seen()
         close(subscriber)

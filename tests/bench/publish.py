@@ -53,6 +53,7 @@ def publish_steadily(url: str, *, sensors: int, rate: float, begins_at_s: float,
     count = round(rate * seconds)
     client.on_publish = confirmations = Confirmations(count)
     for number in range(count):
+        # The rate is the load: each message has its moment.
         time.sleep(max(0.0, begins_at_s + number / rate - time.time()))
         value = value_of(number % sensors, number // sensors)
         entry = {"revision": 0, "timestamp": time.time(), "value": value}
