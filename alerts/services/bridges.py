@@ -7,10 +7,10 @@ from typing import Final
 from django.db import connection
 from django.db.models import Max
 
-from alerts.models import ABOUT_NEITHER, BRIDGE_AWAY_AFTER_S, Alert, AlertState, Resolution, Rule
-from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_alerts, announce_transitions
+from alerts.models import ABOUT_NEITHER, BRIDGE_AWAY_AFTER_S, Alert, Resolution, Rule
+from alerts.services.announce import announce_alerts
 from alerts.services.endings import resolve
+from alerts.services.transitions import firing_alert, open_alerts
 from sensors.queries import BridgeMark, bridge_marks
 
 # A bridge shows every two seconds that it works; a checkpoint of the database may hold it up for longer.
@@ -66,21 +66,14 @@ def _open(rule: Rule, behind: Sequence[BridgeMark], *, now: datetime) -> int:
     dismissed_at = Alert.objects.filter(rule=rule, resolution=Resolution.BY_HAND).aggregate(at=Max("resolved_at"))["at"]
     if dismissed_at is not None and min(_known_until(mark, rule) for mark in behind) <= dismissed_at:
         return 0
-    alert = Alert.objects.create(
-        network_id=rule.network_id,
-        rule=rule,
-        rule_name=rule.name,
-        rule_snapshot=rule_snapshot(rule),
+    alert = firing_alert(
+        rule,
         detail=_in_words(behind, now=now),
-        state=AlertState.FIRING,
-        severity=rule.severity,
         started_at=min(_away_after(mark, rule) for mark in behind),
         fired_at=now,
-        created_at=now,
-        updated_at=now,
+        now=now,
     )
-    announce_transitions([alert.pk], now=now)
-    return 1
+    return open_alerts([alert], now=now)
 
 
 def _update_detail(alert: Alert, detail: str, *, now: datetime) -> None:

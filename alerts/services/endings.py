@@ -7,9 +7,8 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Greatest
 
 from alerts.models import Alert, AlertState, Resolution, Rule, RuleState
-from alerts.services.announce import announce_transitions
 from alerts.services.episodes import drop_pending
-from alerts.services.flapping import mark_flapping
+from alerts.services.transitions import record_transitions
 from sensors.models import User
 
 
@@ -66,6 +65,5 @@ def resolve(
         resolved_by=user,
         updated_at=now,
     )
-    mark_flapping(ids)
-    announce_transitions(ids, now=now)
+    record_transitions(ids, now=now)
     return ids

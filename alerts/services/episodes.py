@@ -7,10 +7,11 @@ from typing import Any, Final
 from alerts.evaluation import Change, Transition
 from alerts.models import Alert, AlertState, Resolution, Rule
 from alerts.rendering import ALERT_RELATIONS, rule_snapshot
-from alerts.services.announce import announce, announce_transitions
+from alerts.services.announce import announce
 from alerts.services.flapping import mark_flapping
 from alerts.services.outbox import owe_notifications
 from alerts.services.queue import moment
+from alerts.services.transitions import record_transitions
 from sensors.models import Network, Sensor
 
 # An alert's value follows its sensor in steps: a row written for every sample of everything that fires would cost
@@ -108,9 +109,7 @@ def store_episodes(cursor: Any, episodes: Sequence[Episode], *, now: datetime) -
     drop_pending(dropped, now=now)
     moved = [episode for episode in known if not episode.is_dropped]
     if moved:
-        changed = _update(cursor, moved, now=now)
-        mark_flapping(changed)
-        announce_transitions(changed, now=now)
+        record_transitions(_update(cursor, moved, now=now), now=now)
     made = [episode for episode in episodes if episode.alert_id is None and not episode.is_dropped]
     if made:
         alerts = _insert(made, now=now)

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from django.db import connection
 
-from alerts.models import Alert, AlertState, Resolution, Rule
+from alerts.models import Alert, Resolution, Rule
 from alerts.queries import Horizon
-from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_alerts, announce_transitions
+from alerts.services.announce import announce_alerts
 from alerts.services.endings import resolve
-from alerts.services.flapping import mark_flapping
 from alerts.services.incidents import Silent, fallen_silent, still_silent
 from alerts.services.periods import PERIOD_AND_GRACE
+from alerts.services.transitions import firing_alert, open_alerts
 from sensors.models import Gateway
 
 # Only gateways with a silent sensor or an open alert: what is well costs nothing.
@@ -159,27 +158,16 @@ def _open(
     counts: list[tuple[_Count, Sequence[Silent]]], rules: dict[int, Rule], horizon: Horizon, *, now: datetime
 ) -> None:
     gateways = Gateway.objects.in_bulk({count.gateway_id for count, _ in counts})
-    alerts: list[Any] = []
-    for count, found in counts:
-        rule, gateway = rules[count.rule_id], gateways[count.gateway_id]
-        overdue_at = max(each.overdue_at for each in found)
-        alerts.append(
-            Alert(
-                network_id=rule.network_id,
-                rule=rule,
-                rule_name=rule.name,
-                rule_snapshot=rule_snapshot(rule),
-                gateway=gateway,
-                gateway_identifier=gateway.identifier,
-                members=_names(found),
-                state=AlertState.FIRING,
-                severity=rule.severity,
-                started_at=overdue_at,
-                fired_at=max(overdue_at, horizon.judged_at),
-                created_at=now,
-                updated_at=now,
-            )
+    alerts = [
+        firing_alert(
+            rules[count.rule_id],
+            gateway=gateways[count.gateway_id],
+            gateway_identifier=gateways[count.gateway_id].identifier,
+            members=_names(found),
+            started_at=max(each.overdue_at for each in found),
+            fired_at=horizon.judged_at,
+            now=now,
         )
-    opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
-    mark_flapping(opened)
-    announce_transitions(opened, now=now)
+        for count, found in counts
+    ]
+    open_alerts(alerts, now=now)

@@ -6,12 +6,10 @@ from typing import Final
 
 from django.db import connection
 
-from alerts.models import Alert, AlertState, Rule, RuleState
+from alerts.models import Rule, RuleState
 from alerts.queries import Horizon
-from alerts.rendering import rule_snapshot
-from alerts.services.announce import announce_transitions
-from alerts.services.flapping import mark_flapping
 from alerts.services.periods import ALLOWED, IS_WATCHED, PERIOD_AND_GRACE, UNHEARD_SINCE
+from alerts.services.transitions import firing_alert, open_alerts, record_transitions
 
 # Due sensors of one transaction: about 100 ms when all of them are only looked at and set to their next moment.
 JUDGED_PER_TRANSACTION: Final = 5_000
@@ -105,8 +103,7 @@ def recover_heard(horizon: Horizon, *, now: datetime) -> int:
             return 0
         cursor.execute(_RESOLVE_HEARD, [*(list(column) for column in zip(*heard, strict=True)), now])
         resolved = [row[0] for row in cursor.fetchall()]
-    mark_flapping(resolved)
-    announce_transitions(resolved, now=now)
+    record_transitions(resolved, now=now)
     return len(resolved)
 
 
@@ -136,26 +133,15 @@ def open_waiting(
         return 0
     rules = Rule.objects.in_bulk({row[1] for row in rows})
     RuleState.objects.filter(pk__in=[row[0] for row in rows]).update(waiting=False)
-    alerts = []
-    for _, rule_id, sensor_id, identifier, overdue_at in rows:
-        rule = rules[rule_id]
-        alerts.append(
-            Alert(
-                network_id=rule.network_id,
-                rule=rule,
-                rule_name=rule.name,
-                rule_snapshot=rule_snapshot(rule),
-                sensor_id=sensor_id,
-                sensor_identifier=identifier,
-                state=AlertState.FIRING,
-                severity=rule.severity,
-                started_at=overdue_at,
-                fired_at=max(overdue_at, horizon.judged_at),
-                created_at=now,
-                updated_at=now,
-            )
+    alerts = [
+        firing_alert(
+            rules[rule_id],
+            sensor_id=sensor_id,
+            sensor_identifier=identifier,
+            started_at=overdue_at,
+            fired_at=horizon.judged_at,
+            now=now,
         )
-    opened = [alert.pk for alert in Alert.objects.bulk_create(alerts)]
-    mark_flapping(opened)
-    announce_transitions(opened, now=now)
-    return len(opened)
+        for _, rule_id, sensor_id, identifier, overdue_at in rows
+    ]
+    return open_alerts(alerts, now=now)
