@@ -1,6 +1,12 @@
 from alerts.models.alert import ABOUT_NEITHER, SUBJECT_IS_GONE, Alert, AlertState, Resolution, Silence
-from alerts.models.evaluation import ConfiguredPeriod, EvaluationBatch, EvaluationProgress, RuleState, ScopeChange
-from alerts.models.notes import LogNote, RevisionNote
+from alerts.models.evaluation import (
+    ConfiguredPeriod,
+    EvaluationBatch,
+    EvaluationProgress,
+    LogNote,
+    RuleState,
+    ScopeChange,
+)
 from alerts.models.notification import (
     DELIVERY_FIELDS,
     Notification,
@@ -29,7 +35,6 @@ __all__ = [
     "NotificationState",
     "NotificationTarget",
     "Resolution",
-    "RevisionNote",
     "Rule",
     "RuleKind",
     "RuleScope",

@@ -1,4 +1,4 @@
-"""The durable queue of samples, how far they were evaluated, and what must be matched anew."""
+"""The durable queues of samples and log messages, how far they were evaluated, and what must be matched anew."""
 
 from django.db import models
 from django.db.models import Q
@@ -23,6 +23,25 @@ class EvaluationBatch(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["lane", "id"], name="evaluation_lane")]
+
+
+class LogNote(models.Model):
+    """A new log message that some rule of its network may count.
+
+    Written by ingest in the transaction that stores the message, deleted in the transaction that counted it. Lanes are
+    those of `EvaluationBatch`. Plain numbers, because the note may outlive its sensor.
+    """
+
+    lane = models.SmallIntegerField()
+    sensor_id = models.BigIntegerField()
+    # The place of its severity among them all, 0 for the mildest.
+    rank = models.SmallIntegerField()
+    # Microseconds since 1970, on the sensor's clock and on the bridge's.
+    measured_us = models.BigIntegerField()
+    received_us = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["lane", "id"], name="log_note_lane")]
 
 
 class EvaluationProgress(models.Model):
@@ -108,7 +127,7 @@ class RuleState(models.Model):
 class ScopeChange(models.Model):
     """A sensor or a rule whose matching may have changed. Written by triggers, deleted by `match_changes`.
 
-    of_configuration: only the period that the sensor's configurations name may have.
+    of_configuration: the sensor has a new revision or answered one, and nothing else.
 
     Triggers, because a change must be seen on every path to the tables, and in its own transaction: a watermark
     over `updated_at` misses what commits late, and comparing everything costs what exists. Plain numbers, because

@@ -1,4 +1,4 @@
-"""Keeps the states of silence rules in step with which sensors the rules cover; costs what changed."""
+"""Keeps the states of silence and configuration rules in step with sensors and revisions; costs what changed."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def match_changes(horizon: Horizon, *, now: datetime, limit: int = CHANGES_PER_T
 
     Inside the sweep's lock. Both sides leave their notes in their own transactions, and each note is followed up
     after both: whichever of a rule and a sensor is committed later sees the other. The same holds for revisions and
-    the answers to them; where these leave the sensor's period as it is, nothing is matched.
+    the answers to them; where these leave the sensor's period as it is, only rules about configurations look at it.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -46,40 +46,35 @@ def match_changes(horizon: Horizon, *, now: datetime, limit: int = CHANGES_PER_T
         notes = cursor.fetchall()
         if not notes:
             return 0, 0
-        noted = {sensor_id for _, sensor_id, _ in notes if sensor_id is not None}
-        _lock_sensors(cursor, noted)
-        moved = store_configured_periods(cursor, noted)
+        rules = sorted({rule_id for rule_id, _, _ in notes if rule_id is not None})
+        sensors = sorted({sensor_id for _, sensor_id, _ in notes if sensor_id is not None})
+        _lock(cursor, rules=rules, sensors=sensors)
+        moved = store_configured_periods(cursor, sensors)
         moved |= {sensor_id for _, sensor_id, of_configuration in notes if sensor_id and not of_configuration}
-        changed = _Changed(
-            rules=sorted({rule_id for rule_id, _, _ in notes if rule_id is not None}),
-            sensors=sorted(moved),
-        )
-        _lock_rules(cursor, changed)
+        changed = _Changed(rules=rules, sensors=sorted(moved))
         cursor.execute(_REMOVE_STATES, changed.parameters)
         resolved = _end_uncovered(cursor, changed, now=now) + _judge_again(cursor, changed, horizon, now=now)
         cursor.execute(_INSERT_STATES, {**changed.parameters, "judged_at": horizon.judged_at})
-        watch_revisions(cursor, rules=changed.rules, sensors=changed.sensors)
+        resolved += watch_revisions(cursor, rules=rules, sensors=sensors, now=now)
     return len(notes), resolved
 
 
-def _lock_sensors(cursor: Any, sensor_ids: Collection[int]) -> None:
-    """Wait for who is deleting them or editing their networks: skipped here, they would be missed for good."""
-    ids = list(sensor_ids)
-    cursor.execute("SELECT 1 FROM sensors_sensor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [ids])
+def _lock(cursor: Any, *, rules: Collection[int], sensors: Collection[int]) -> None:
+    """Wait for who is deleting or editing the sensors, their networks, and the rules that may cover them.
+
+    Skipped here, they would be missed for good.
+    """
+    cursor.execute("SELECT 1 FROM sensors_sensor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [sensors])
     cursor.execute(
         "SELECT 1 FROM sensors_network WHERE id IN (SELECT network_id FROM sensors_sensor WHERE id = ANY(%s))"
         " ORDER BY id FOR SHARE",
-        [ids],
+        [sensors],
     )
-
-
-def _lock_rules(cursor: Any, changed: _Changed) -> None:
-    """Wait for who is editing or deleting them, for the same reason."""
     cursor.execute(
-        "SELECT 1 FROM alerts_rule WHERE id = ANY(%(rules)s) OR network_id IN ("
-        "  SELECT network_id FROM sensors_sensor WHERE id = ANY(%(sensors)s)"
+        "SELECT 1 FROM alerts_rule WHERE id = ANY(%s) OR network_id IN ("
+        "  SELECT network_id FROM sensors_sensor WHERE id = ANY(%s)"
         ") ORDER BY id FOR SHARE",
-        changed.parameters,
+        [rules, sensors],
     )
 
 

@@ -8,8 +8,8 @@ from django.db import connection, transaction
 
 from alerts.queries import Horizon, silence_horizon
 from alerts.services.bridges import judge_bridges
-from alerts.services.configurations import NOTES_PER_TRANSACTION, follow_revisions, open_failures
 from alerts.services.configurations import OPENED_PER_TRANSACTION as FAILURES_PER_TRANSACTION
+from alerts.services.configurations import open_failures
 from alerts.services.flapping import CALMED_PER_TRANSACTION, calm_alerts
 from alerts.services.gateways import judge_gateways
 from alerts.services.locks import try_sweep
@@ -105,12 +105,10 @@ def _judge(done: Swept, horizon: Horizon, *, now: datetime) -> tuple[Swept, bool
 
 
 def _answers(done: Swept, horizon: Horizon, *, now: datetime) -> tuple[Swept, bool]:
-    notes, resolved = follow_revisions(now=now)
     looked_at, opened = open_failures(horizon, now=now)
     calmed = calm_alerts(horizon, now=now)
-    done = replace(done, opened=done.opened + opened, resolved=done.resolved + resolved)
-    is_more = notes == NOTES_PER_TRANSACTION or looked_at == FAILURES_PER_TRANSACTION
-    return done, is_more or calmed == CALMED_PER_TRANSACTION
+    is_more = looked_at == FAILURES_PER_TRANSACTION or calmed == CALMED_PER_TRANSACTION
+    return replace(done, opened=done.opened + opened), is_more
 
 
 def _end_orphans(done: Swept, _horizon: Horizon, *, now: datetime) -> tuple[Swept, bool]:

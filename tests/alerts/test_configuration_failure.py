@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from alerts.models import Alert, RevisionNote, Rule, RuleState
+from alerts.models import Alert, Rule, RuleState, ScopeChange
 from alerts.queries import silence_horizon
 from alerts.services import create_rule, delete_rule, resolve_alert, sweep, update_rule
 from alerts.services.configurations import open_failures
@@ -69,7 +69,7 @@ def test_a_revision_that_is_acknowledged_in_time_fires_nothing(network, sensor):
     assert RuleState.objects.count() == 1
     answer(sensor, 0, 50, success=True)
     sweep(now=at(1_000))
-    assert (history(), RuleState.objects.count(), RevisionNote.objects.count()) == ([], 0, 0)
+    assert (history(), RuleState.objects.count(), ScopeChange.objects.count()) == ([], 0, 0)
 
 
 def test_the_time_is_counted_from_the_publication_if_that_is_later(network, sensor):
