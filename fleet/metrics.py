@@ -117,7 +117,7 @@ def fleet_metrics(*, now: datetime) -> Iterator[Metric]:
     )
 
     samples = waiting_samples()
-    yield gauge("fleet_evaluation_samples", "Samples that wait for the rules.", value=samples.number)
+    yield gauge("fleet_evaluation_samples", "Samples and log messages that wait for the rules.", value=samples.number)
     yield gauge(
         "fleet_evaluation_wait_seconds", "How long the oldest of them has waited.", value=_age_s(samples.oldest_at, now)
     )

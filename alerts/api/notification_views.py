@@ -21,9 +21,6 @@ from sensors.api.permissions import caller, require_role
 from sensors.api.views import FleetViewSet
 from sensors.models import Role
 
-# What cannot be a row's id is 404 before it reaches the database.
-_ID = r"\d{1,18}"
-
 
 @extend_schema_view(
     list=extend_schema(summary="Notification targets that you may see", examples=examples.TARGET),
@@ -47,7 +44,6 @@ class TargetViewSet(FleetViewSet):
     queryset = NotificationTarget.objects.all()
     serializer_class = TargetSerializer
     filterset_class = TargetFilters
-    lookup_value_regex = _ID
     page_order = ("id",)
 
     def get_queryset(self) -> QuerySet[NotificationTarget]:
@@ -101,7 +97,6 @@ class NotificationViewSet(FleetViewSet):
     queryset = Notification.objects.all()
     serializer_class = NotificationSerializer
     filterset_class = NotificationFilters
-    lookup_value_regex = _ID
     page_order = ("-id",)
 
     def get_queryset(self) -> QuerySet[Any]:

@@ -33,9 +33,6 @@ from sensors.api.views import FleetViewSet
 from sensors.errors import Invalid
 from telemetry.queries import time_limit
 
-# What cannot be a row's id is 404 before it reaches the database.
-_ID = r"\d{1,18}"
-
 
 @extend_schema_view(
     list=extend_schema(summary="Rules that you may see", examples=examples.RULE),
@@ -55,7 +52,6 @@ class RuleViewSet(FleetViewSet):
     queryset = Rule.objects.all()
     serializer_class = RuleSerializer
     filterset_class = RuleFilters
-    lookup_value_regex = _ID
     page_order = ("id",)
 
     def get_queryset(self) -> QuerySet[Rule]:
@@ -158,7 +154,6 @@ class AlertViewSet(FleetViewSet):
     queryset = Alert.objects.all()
     serializer_class = AlertSerializer
     filterset_class = AlertFilters
-    lookup_value_regex = _ID
     page_order = ("-started_at", "-id")
 
     def get_queryset(self) -> QuerySet[Alert]:
@@ -225,7 +220,6 @@ class SilenceViewSet(FleetViewSet):
     queryset = Silence.objects.all()
     serializer_class = SilenceSerializer
     filterset_class = SilenceFilters
-    lookup_value_regex = _ID
     page_order = ("-starts_at", "-id")
 
     def get_queryset(self) -> QuerySet[Silence]:

@@ -1,12 +1,12 @@
 """How ingest and what follows it are: the one reading behind `/metrics`, `/readyz` and `/api/v1/ingest/`."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import QuerySet, Sum
 
-from alerts.models import EvaluationBatch
+from alerts.models import EvaluationBatch, LogNote
 from config.models import Revision
 from sensors.models import SensorTombstone, Watermark
 from telemetry.models import RollupMark
@@ -24,14 +24,19 @@ class Waiting:
 
 
 def waiting_samples() -> Waiting:
-    """Return the samples that rules have not seen yet."""
+    """Return what rules have not seen yet: samples of measurements, and log messages that they count."""
     rows = EvaluationBatch.objects.order_by("pk")[:COUNTED_UP_TO]
-    return Waiting(rows.aggregate(number=Sum("sample_count"))["number"] or 0, oldest_sample_at())
+    logged = LogNote.objects.all()[:COUNTED_UP_TO].count()
+    return Waiting((rows.aggregate(number=Sum("sample_count"))["number"] or 0) + logged, oldest_sample_at())
 
 
 def oldest_sample_at() -> datetime | None:
-    """Return since when the oldest sample waits for the rules."""
-    return _oldest(EvaluationBatch.objects.all())
+    """Return since when the oldest sample, or log message, waits for the rules."""
+    received_us = LogNote.objects.order_by("pk").values_list("received_us", flat=True).first()
+    oldest = [_oldest(EvaluationBatch.objects.all())]
+    if received_us is not None:
+        oldest.append(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=received_us))
+    return min((at for at in oldest if at is not None), default=None)
 
 
 def waiting_marks() -> Waiting:

@@ -27,6 +27,8 @@ class FleetViewSet(GenericViewSet):
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     # Row counts of the page, its filters and its order are all that a list reads; set by each view.
     page_order: tuple[str, ...] = ("-pk",)
+    # What cannot be a row's id is 404 before it reaches the database.
+    lookup_value_regex = r"\d{1,18}"
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return a page."""
