@@ -1,36 +1,40 @@
-"""Accounts of a mosquitto broker: its password file and its access list.
+"""The files of accounts of a mosquitto broker: passwords, access list, and those of its dynamic-security plugin.
 
-Works on text and files alone: no MQTT client, no database, no settings. mosquitto reads both files when it
-starts and again on SIGHUP; nothing here tells it to.
+Works on text and files alone: no MQTT client, no database, no settings. The bridge's account is in the password file.
+Sensors' accounts belong to the plugin, which keeps them in a file of its own and takes changes while it runs (see
+`fleet.mqtt.account_keeper`); it is written here before the broker's first start, or to make a lost one anew.
 
 The access list rests on usernames: a sensor's username is its identifier, which is also the last level of its
 topics, so that one set of patterns serves every sensor and a new account needs no new rule.
 """
 
-import base64
-import binascii
 import fcntl
-import hashlib
-import hmac
+import json
 import os
 import re
-import secrets
 import tempfile
-from collections.abc import Collection, Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC, OWN_ACCOUNT
+from sensors.secrets import HashedSecret, hash_secret
 
 PASSWORDS_NAME: Final = "passwords"
 ACL_NAME: Final = "acl"
+PLUGIN_NAME: Final = "dynamic-security.json"
 
-# The number that mosquitto 2.0 writes itself. More would not help a random secret of 192 bits, and the
-# broker, which has one thread, computes it for every client that comes back after an outage.
-ITERATIONS: Final = 101
-SALT_BYTES: Final = 12
-HASH_BYTES: Final = 64
-SECRET_BYTES: Final = 24
+# The plugin's own default for messages to a client is to allow all, and what either it or the access list allows is
+# allowed: another sensor's configuration would reach whoever subscribes to it. So it allows nothing.
+_NO_ACCESS: Final = {
+    "publishClientSend": False,
+    "publishClientReceive": False,
+    "subscribe": False,
+    "unsubscribe": True,
+}
 
 # Wider than a sensor's identifier, narrower than mosquitto's: no separator of the file, no topic wildcard.
 _USERNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -39,7 +43,8 @@ _ACL: Final = """\
 # Written by `manage.py mosquitto_accounts`; a change made here is lost when it runs again.
 
 # The service's bridge. The three families with # so that a malformed topic is seen too; fleet/watermark/ is
-# its own marker that runs through the broker's queue; $SYS tells it what the broker dropped.
+# its own marker that runs through the broker's queue; $SYS tells it what the broker dropped; $CONTROL is where
+# it makes and ends the accounts of sensors.
 user {bridge}
 topic read heartbeats/#
 topic read log-messages/#
@@ -47,13 +52,18 @@ topic read measurements/#
 topic write configurations/#
 topic readwrite fleet/watermark/#
 topic read $SYS/#
+topic write {commands}
+topic read {answers}
 
 # Every account, sensors above all: %u is the username, and a sensor's is its identifier.
-pattern write heartbeats/%u
-pattern write log-messages/%u
-pattern write measurements/%u
-pattern read configurations/%u
 """
+# What a sensor may do with an account of its own.
+OWN_TOPICS: Final = (
+    "pattern write heartbeats/%u",
+    "pattern write log-messages/%u",
+    "pattern write measurements/%u",
+    "pattern read configurations/%u",
+)
 
 
 class AccountError(ValueError):
@@ -72,51 +82,20 @@ class Login:
 class Outcome:
     """What one call of `write_accounts` did.
 
-    issued: new secrets, which exist nowhere else; kept: wanted accounts that existed and stayed as they were;
-    removed: accounts that are gone; changed: whether a file differs from before and the broker must reload.
+    reload: whether the broker must read passwords and access list again; restart: whether the plugin's file was
+    made, with so many sensors' accounts, which a running broker does not notice.
     """
 
-    issued: tuple[Login, ...]
-    kept: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: bool
-
-
-def new_secret() -> str:
-    """Return 32 random characters of [A-Za-z0-9_-] (192 bits): safe in URLs, shells and JSON."""
-    return secrets.token_urlsafe(SECRET_BYTES)
-
-
-def hash_password(password: str, *, salt: bytes | None = None) -> str:
-    """Return `password` as mosquitto 2.0 stores it: `$7$iterations$salt$hash`, PBKDF2 with SHA-512.
-
-    salt: SALT_BYTES random bytes unless given (a fixed one is for tests).
-    """
-    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS, dklen=HASH_BYTES)
-    return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
-
-
-def password_matches(password: str, *, stored: str) -> bool:
-    """Return whether `stored` is a hash of `password`; False for every format other than `$7$`."""
-    try:
-        empty, kind, iterations, salt, digest = stored.split("$")
-        wanted = base64.b64decode(digest, validate=True)
-        count = int(iterations)
-        if empty or kind != "7" or count < 1 or not wanted:
-            return False
-        computed = hashlib.pbkdf2_hmac(
-            "sha512", password.encode(), base64.b64decode(salt, validate=True), count, dklen=len(wanted)
-        )
-    except (ValueError, binascii.Error):
-        return False
-    return hmac.compare_digest(computed, wanted)
+    reload: bool
+    restart: bool
+    accounts: int
 
 
 def acl_text(*, bridge: str) -> str:
     """Return the access list for mosquitto's `acl_file`; `bridge` is the username of the service's bridge."""
     _check_username(bridge)
-    return _ACL.format(bridge=bridge)
+    text = _ACL.format(bridge=bridge, commands=COMMAND_TOPIC, answers=ANSWER_TOPIC)
+    return text + "\n".join(OWN_TOPICS) + "\n"
 
 
 def read_passwords(directory: Path) -> dict[str, str]:
@@ -139,49 +118,73 @@ def read_passwords(directory: Path) -> dict[str, str]:
     return entries
 
 
-def write_accounts(
-    directory: Path,
-    *,
-    bridge: Login,
-    wanted: Collection[str] = (),
-    unwanted: Collection[str] = (),
-    rotate: bool = False,
-) -> Outcome:
-    """Bring the two files in `directory` (made if missing, mode 700) to what is asked and say what changed.
+def plugin_text(accounts: Mapping[str, HashedSecret], *, before: str = "") -> str:
+    """Return the plugin's file with these sensors' accounts (username → hash).
 
-    The bridge gets the password it logs in with; every username in `wanted` that has none, or every one with
-    `rotate`, gets a new secret; those in `unwanted` are removed; all other entries stay as they are, those
-    made by mosquitto_passwd too. Each file is replaced as a whole, mode 600, and belongs to the directory's
-    owner when root writes it, since the broker must be able to read it. Two calls at once take turns.
-    Raises AccountError, before anything is written, for a username that the files cannot hold, or that is
-    the bridge's.
+    before: an older one, of which everything stays that is not a sensor's account: people's own accounts, groups
+    and roles. Raises AccountError if it is none.
     """
-    for username in (bridge.username, *wanted):
-        _check_username(username)
-    if bridge.username in (*wanted, *unwanted):
+    document: dict[str, Any] = {"clients": [], "groups": [], "roles": []}
+    if before:
+        try:
+            document = json.loads(before)
+            kept = [client for client in document["clients"] if client.get("textname") != OWN_ACCOUNT]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AccountError("the file of the dynamic-security plugin cannot be read") from error
+        document["clients"] = [client for client in kept if client.get("username") not in accounts]
+    document["defaultACLAccess"] = _NO_ACCESS
+    document["clients"] += [_plugin_account(username, secret) for username, secret in sorted(accounts.items())]
+    return json.dumps(document, indent=1)
+
+
+def _plugin_account(username: str, secret: HashedSecret) -> dict[str, Any]:
+    return {
+        "username": username,
+        "clientid": username,
+        "textname": OWN_ACCOUNT,
+        "roles": [],
+        "password": b64encode(secret.digest).decode(),
+        "salt": b64encode(secret.salt).decode(),
+        "iterations": secret.iterations,
+    }
+
+
+def write_accounts(directory: Path, *, bridge: Login, accounts: Mapping[str, HashedSecret] | None = None) -> Outcome:
+    """Bring the three files in `directory` (made if missing, mode 700) to what is asked and say what changed.
+
+    The bridge gets the password it logs in with; all other entries of the password file stay as they are, those made
+    by mosquitto_passwd too. accounts: the sensors' accounts for the plugin's file, which is then made anew; None
+    leaves it as it is, and makes one without accounts only where there is none. Each file is replaced as a whole,
+    mode 600, and belongs to the directory's owner when root writes it, since the broker must be able to read it. Two
+    calls at once take turns. Raises AccountError, before anything is written, for a bridge's name that the files
+    cannot hold, or that is a sensor's.
+    """
+    _check_username(bridge.username)
+    if accounts is not None and bridge.username in accounts:
         raise AccountError(f"{bridge.username!r} is the bridge's own account and cannot be a sensor's")
     if not directory.exists():
         directory.mkdir(mode=0o700, parents=True)
     with _locked(directory):
         entries = read_passwords(directory)
-        before = dict(entries)
-        # Hashing again would change the file, and ask for a reload, at every start.
-        if not password_matches(bridge.password, stored=entries.get(bridge.username, "")):
-            entries[bridge.username] = hash_password(bridge.password)
-        removed = tuple(username for username in dict.fromkeys(unwanted) if entries.pop(username, None))
-        issued, kept = [], []
-        for username in dict.fromkeys(wanted):
-            if username in entries and not rotate:
-                kept.append(username)
-                continue
-            login = Login(username, new_secret())
-            entries[username] = hash_password(login.password)
-            issued.append(login)
-        acl_changed = _replace(directory / ACL_NAME, acl_text(bridge=bridge.username))
-        if entries != before:
+        plugin = directory / PLUGIN_NAME
+        is_made = accounts is not None or not plugin.exists()
+        if is_made:
+            before = plugin.read_text(encoding="utf-8") if plugin.exists() else ""
+            is_made = _replace(plugin, plugin_text(accounts or {}, before=before))
+        is_changed = _replace(directory / ACL_NAME, acl_text(bridge=bridge.username))
+        if not _has_password(entries, bridge):
+            entries[bridge.username] = str(hash_secret(bridge.password))
             lines = "".join(f"{username}:{stored}\n" for username, stored in entries.items())
-            _replace(directory / PASSWORDS_NAME, lines)
-    return Outcome(tuple(issued), tuple(kept), removed, changed=acl_changed or entries != before)
+            is_changed = _replace(directory / PASSWORDS_NAME, lines) or is_changed
+    return Outcome(is_changed, is_made, len(accounts or {}))
+
+
+def _has_password(entries: Mapping[str, str], login: Login) -> bool:
+    """Return whether the login's password is there: hashing it again would ask for a reload at every start."""
+    try:
+        return HashedSecret.parse(entries.get(login.username, "")).matches(login.password)
+    except ValueError:
+        return False
 
 
 def _check_username(username: str) -> None:

@@ -193,6 +193,8 @@ class Bridge:
                     "queue": self._queue(),
                     "queue_limit": settings.BRIDGE_QUEUE_MESSAGES,
                     "broker_dropped": self._publisher.broker_dropped,
+                    "broker_accounts": self._publisher.accounts.has_accounts,
+                    "lost_accounts": self._publisher.accounts.lost,
                     "callback_failures": self._receiver.failures,
                     "lost_hints": self._hints.lost,
                     "pid": os.getpid(),

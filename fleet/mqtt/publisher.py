@@ -1,4 +1,4 @@
-"""The client that publishes: configurations from the outbox, and the marker that proves the broker's queue drained.
+"""The client that publishes: configurations and accounts from the outbox, and the marker that proves the queue drained.
 
 A client of its own, because the receiving one cannot send while it waits for room in the inbox.
 """
@@ -17,7 +17,9 @@ from paho.mqtt import client as mqtt
 
 from config import services as configurations
 from config.payloads import configuration_payload
+from fleet.mqtt.account_keeper import AccountKeeper
 from fleet.mqtt.address import BrokerAddress, make_client
+from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC
 from sensors.models import SensorTombstone
 from sensors.services import tombstones
 
@@ -75,6 +77,7 @@ class Publisher:
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
+        self.accounts = AccountKeeper(lambda commands: self._client.publish(COMMAND_TOPIC, commands, qos=1), mine=mine)
 
     def start(self) -> None:
         """Connect and publish in threads of their own."""
@@ -112,7 +115,8 @@ class Publisher:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
-            client.subscribe(DROPPED_TOPIC, qos=0)
+            client.subscribe([(DROPPED_TOPIC, 0), (ANSWER_TOPIC, 1)])
+            self.accounts.on_connect()
             self._wake.set()
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, packet_id: int, _reason: Any, _properties: Any) -> None:
@@ -120,6 +124,10 @@ class Publisher:
         self._wake.set()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, packet: mqtt.MQTTMessage) -> None:
+        if packet.topic == ANSWER_TOPIC:
+            self.accounts.on_answer(bytes(packet.payload))
+            self._wake.set()
+            return
         try:
             dropped = int(packet.payload)
         except ValueError:
@@ -147,7 +155,9 @@ class Publisher:
                 if self._everything.is_set():
                     self._everything.clear()
                     self._publish_all()
-                if noticed or now - polled_at >= POLL_S:
+                is_due = noticed or now - polled_at >= POLL_S
+                self.accounts.step(now, look=is_due)
+                if is_due:
                     polled_at = now
                     self._publish_due()
             except DatabaseError as error:

@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--password-file",
         type=Path,
         metavar="FILE",
-        help="a line `identifier password` for each sensor, as mosquitto_accounts prints",
+        help="a line `identifier password` for each sensor, as `credentials issue` prints",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON, and nothing else on standard output"

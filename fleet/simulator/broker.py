@@ -66,7 +66,7 @@ def find_broker(
 def read_passwords(path: Path) -> dict[str, Credentials]:
     """Return the logins in the file at `path`, by username, which is the sensor's identifier.
 
-    The file is what `mosquitto_accounts` prints: a line `identifier password` for each (a colon between them
+    The file is what `credentials issue` prints: a line `identifier password` for each (a colon between them
     does as well), or with --json `[{"username": …, "password": …}]`. Raises BrokerOptionsError.
     """
     try:

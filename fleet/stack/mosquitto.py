@@ -6,8 +6,12 @@ import re
 import secrets
 import signal
 import subprocess
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Final
+
+from fleet.mqtt.accounts import OWN_TOPICS, PLUGIN_NAME, plugin_text
+from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC
 
 from .broker import (
     BRIDGE_USER,
@@ -21,6 +25,8 @@ from .broker import (
 from .places import Home
 from .processes import Program
 
+# Debian's, Homebrew's and the image's name for it.
+_PLUGIN_FILE: Final = "mosquitto_dynamic_security.so"
 # Whom it runs as when root starts it.
 ACCOUNTS: Final = ("mosquitto", "nobody")
 
@@ -114,10 +120,22 @@ class MosquittoServer(BrokerServer):
                 f"allow_anonymous {'true' if self.anonymous else 'false'}",
                 f"password_file {self._home.write('passwords', self._passwords())}",
                 f"acl_file {self._home.write('acl', access_list())}",
+                *self._plugin(),
                 f"persistence_location {self._home.folder}/",
                 _SETTINGS,
             ]
         )
+
+    def _plugin(self) -> list[str]:
+        """Return the lines of the plugin that holds sensors' accounts; none where it is not installed."""
+        plugin = find_plugin(self._path)
+        if plugin is None:
+            return []
+        accounts = self._home.folder / PLUGIN_NAME
+        if not accounts.exists():
+            # Into the home, because the plugin replaces it; a rename follows no link that may be there.
+            self._home.write(PLUGIN_NAME, plugin_text({})).rename(accounts)
+        return [f"plugin {plugin}", f"plugin_opt_config_file {accounts}"]
 
     def _passwords(self) -> str:
         lines = [f"{BRIDGE_USER}:{hash_password(self._bridge_password)}"]
@@ -129,12 +147,22 @@ class MosquittoServer(BrokerServer):
 def access_list() -> str:
     """Return the access list: the bridge may do everything, everybody else what a sensor does.
 
+    A sensor with a login of its own may do it for itself alone.
+
     Mosquitto applies the lines before the first `user` to clients without a login, and those of a user to
     nobody else.
     """
     sensor = [f"topic write {topic}" for topic in SENSOR_WRITES] + [f"topic read {topic}" for topic in SENSOR_READS]
-    bridge = ["topic readwrite #", "topic read $SYS/#"]
-    return "\n".join([*sensor, f"user {SENSOR_USER}", *sensor, f"user {BRIDGE_USER}", *bridge]) + "\n"
+    bridge = ["topic readwrite #", "topic read $SYS/#", f"topic write {COMMAND_TOPIC}", f"topic read {ANSWER_TOPIC}"]
+    return "\n".join([*sensor, f"user {SENSOR_USER}", *sensor, f"user {BRIDGE_USER}", *bridge, *OWN_TOPICS]) + "\n"
+
+
+def find_plugin(program: Path) -> Path | None:
+    """Return the dynamic-security plugin of the mosquitto at `program`; None if it is not installed."""
+    # The folder of libraries beside that of programs: /usr/lib, on Debian one for each architecture.
+    roots = dict.fromkeys((program.parent.parent, program.resolve().parent.parent))
+    places = (root.glob(f"{folder}/{_PLUGIN_FILE}") for root in roots for folder in ("lib", "lib/*", "lib64"))
+    return next(chain.from_iterable(places), None)
 
 
 def hash_password(password: str) -> str:

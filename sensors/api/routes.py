@@ -5,6 +5,7 @@ from rest_framework.routers import BaseRouter
 
 from sensors.api import (
     converters,  # noqa: F401 - registers <identifier:…> and <network:…>
+    credentials,
     views,
 )
 
@@ -16,6 +17,7 @@ def register(router: BaseRouter) -> None:
 
 
 extra_patterns = [
+    path("sensors/<identifier:identifier>/credential/", credentials.CredentialView.as_view(), name="credential"),
     path("networks/<network:slug>/members/", views.MembersView.as_view(), name="network-members"),
     path("networks/<network:slug>/members/<str:username>/", views.MemberView.as_view(), name="network-member"),
 ]

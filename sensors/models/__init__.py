@@ -1,15 +1,18 @@
 from sensors.models.access import AccessToken, Membership, Role, User
+from sensors.models.credentials import CredentialState, SensorCredential
 from sensors.models.fleet import Gateway, Network, NewSensors, Sensor, SensorState, SensorTombstone
 from sensors.models.service import ServiceTick, Watermark
 
 __all__ = [
     "AccessToken",
+    "CredentialState",
     "Gateway",
     "Membership",
     "Network",
     "NewSensors",
     "Role",
     "Sensor",
+    "SensorCredential",
     "SensorState",
     "SensorTombstone",
     "ServiceTick",

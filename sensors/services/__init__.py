@@ -1,5 +1,6 @@
 """Every write of networks, gateways, sensors and tokens. Each is one transaction."""
 
+from sensors.services.credentials import issue_credential, issue_credentials, revoke_credential
 from sensors.services.networks import create_network, delete_network, remove_member, set_member, update_network
 from sensors.services.sensors import (
     create_gateway,
@@ -20,7 +21,10 @@ __all__ = [
     "delete_network",
     "delete_sensor",
     "end_token",
+    "issue_credential",
+    "issue_credentials",
     "remove_member",
+    "revoke_credential",
     "set_member",
     "update_gateway",
     "update_network",

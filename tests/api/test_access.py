@@ -14,6 +14,7 @@ def things(world):
     gateway = services.create_gateway(world.network, identifier="access-gateway")
     sensor = services.create_sensor(world.network, identifier="access-sensor", gateway=gateway)
     create_revision(sensor, values={"a": 1}, author=None, now=timezone.now())
+    services.issue_credential(sensor, author=None, now=timezone.now())
     return world
 
 
@@ -44,6 +45,9 @@ TABLE = [
     ("GET", "sensors/access-sensor/configurations/0/", None, 200, 200, 200, 404, 401),
     ("GET", "sensors/access-sensor/configurations/0/diff/", None, 200, 200, 200, 404, 401),
     ("POST", "sensors/access-sensor/configurations/0/restore/", {}, 403, 201, 201, 404, 401),
+    ("GET", "sensors/access-sensor/credential/", None, 200, 200, 200, 404, 401),
+    ("POST", "sensors/access-sensor/credential/", {}, 403, 201, 201, 404, 401),
+    ("DELETE", "sensors/access-sensor/credential/", None, 403, 204, 204, 404, 401),
     ("GET", "networks/", None, 200, 200, 200, 200, 401),
     ("GET", "gateways/", None, 200, 200, 200, 200, 401),
     ("GET", "sensors/", None, 200, 200, 200, 200, 401),

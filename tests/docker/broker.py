@@ -16,8 +16,11 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from fleet.mqtt.accounts import Login, Outcome, write_accounts
+from fleet.mqtt.accounts import Login, write_accounts
+from fleet.mqtt.dynamic_security import COMMAND_TOPIC, encode, end_account, make_account
+from fleet.stack.mosquitto import find_plugin
 from fleet.stack.ports import random_free_port
+from sensors.secrets import hash_secret, new_secret
 from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,15 +73,20 @@ class Broker:
             self._process.wait()
             self._process = None
 
-    def add_accounts(self, *identifiers: str, rotate: bool = False) -> Outcome:
-        """Make accounts for sensors and remember their secrets; a running broker must reload."""
-        outcome = write_accounts(self.accounts, bridge=BRIDGE, wanted=identifiers, rotate=rotate)
-        self.secrets |= {login.username: login.password for login in outcome.issued}
-        return outcome
+    def write_accounts(self, *identifiers: str) -> None:
+        """Make accounts for the bridge and these sensors, whose secrets are remembered; before the broker starts."""
+        self.secrets |= {identifier: new_secret() for identifier in identifiers}
+        hashes = {identifier: hash_secret(secret) for identifier, secret in self.secrets.items()}
+        write_accounts(self.accounts, bridge=BRIDGE, accounts=hashes)
 
-    def reload(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGHUP)
+    def set_account(self, bridge: "Client", identifier: str) -> None:
+        """Give a sensor a new secret while the broker runs."""
+        self.secrets[identifier] = new_secret()
+        bridge.publish(COMMAND_TOPIC, encode(make_account(identifier, self.secrets[identifier], tag="test")))
+
+    def end_account(self, bridge: "Client", identifier: str) -> None:
+        """End a sensor's account while the broker runs."""
+        bridge.publish(COMMAND_TOPIC, encode(end_account(identifier, tag="test")))
 
     def login(self, username: str) -> Login:
         return BRIDGE if username == BRIDGE.username else Login(username, self.secrets[username])
@@ -96,11 +104,14 @@ class Broker:
 
     def _write_configuration(self) -> Path:
         text = (REPOSITORY / "docker/mosquitto/mosquitto.conf").read_text()
+        plugin = find_plugin(self._program)
+        assert plugin is not None, "mosquitto is installed without its dynamic-security plugin"
         replacements = {
             "listener 1883\n": f"listener {self.port} 127.0.0.1\n",
             "listener 9001\n": f"listener {self.websocket_port} 127.0.0.1\n",
             "listener 1884\n": f"listener {self.inner_port} 127.0.0.1\n",
             "/mosquitto/accounts/": f"{self.accounts}/",
+            "plugin /usr/lib/mosquitto_dynamic_security.so\n": f"plugin {plugin}\n",
             "persistence_location /mosquitto/data/\n": f"persistence_location {self.folder}/data/\n",
             **self._changes,
         }

@@ -27,7 +27,7 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
         folder.mkdir()
         broker = Broker(folder, program, changes=changes)
         brokers.append(broker)
-        broker.add_accounts("boiler", "freezer")
+        broker.write_accounts("boiler", "freezer")
         broker.start()
         return broker
 

@@ -1,5 +1,6 @@
-"""The broker's password file and access list as files; tests/docker/test_broker.py shows that mosquitto obeys."""
+"""The broker's files of accounts; tests/docker/test_broker.py shows that mosquitto obeys."""
 
+import json
 import os
 import shutil
 import stat
@@ -10,110 +11,85 @@ from pathlib import Path
 import pytest
 
 from fleet.mqtt.accounts import (
+    PLUGIN_NAME,
     AccountError,
     Login,
+    Outcome,
     acl_text,
-    hash_password,
-    new_secret,
-    password_matches,
+    plugin_text,
     read_passwords,
     write_accounts,
 )
+from sensors.secrets import HashedSecret, hash_secret
 
 BRIDGE = Login("fleet-bridge", "secret")
-# As `mosquitto_passwd -b FILE u1 pw1` of 2.0.11 wrote it.
-BY_MOSQUITTO = (
-    "$7$101$1EbNZeNtaVXKsKYd$hOGsomsaHnhEY/vVyOc9eDmIpWjBAUjeOY6LsLWNIlAw6a7KkFaj1uzk6WLDLKPccEmD8+ydwH8m2MEocPrv6g=="
-)
+SECRETS = {"boiler": hash_secret("boiler's"), "freezer": hash_secret("freezer's")}
+FILES = {"passwords", "acl", PLUGIN_NAME}
 
 
 def _contents(directory: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in directory.iterdir()} if directory.exists() else {}
 
 
-def test_a_hash_made_by_mosquitto_passwd_is_understood() -> None:
-    assert password_matches("pw1", stored=BY_MOSQUITTO)
-    assert not password_matches("pw2", stored=BY_MOSQUITTO)
+def _lets_in(directory: Path, login: Login) -> bool:
+    return HashedSecret.parse(read_passwords(directory)[login.username]).matches(login.password)
 
 
-@pytest.mark.parametrize(
-    "stored", ["", "x", "$6$a$b", "$7$0$YQ==$YQ==", "$7$x$YQ==$YQ==", "$7$101$!$!", "$7$101$YQ==$"]
-)
-def test_what_is_no_hash_matches_nothing(stored: str) -> None:
-    assert not password_matches("", stored=stored)
-
-
-@pytest.mark.parametrize("password", ["a", "pässwörd with spaces:$7$", "x" * 200])
-def test_every_hash_has_its_own_salt_and_matches_its_password_only(password: str) -> None:
-    first, second = hash_password(password), hash_password(password)
-    assert first != second
-    assert password_matches(password, stored=first)
-    assert password_matches(password, stored=second)
-    assert not password_matches(password + "x", stored=first)
-
-
-def test_secrets_are_long_random_and_need_no_quoting() -> None:
-    secrets = {new_secret() for _ in range(1000)}
-    assert len(secrets) == 1000
-    assert all(len(secret) == 32 and secret.replace("-", "").replace("_", "").isalnum() for secret in secrets)
+def _sensors(directory: Path) -> list[str]:
+    return [client["username"] for client in json.loads((directory / PLUGIN_NAME).read_text())["clients"]]
 
 
 def test_the_files_hold_no_secret_and_only_their_owner_may_read_them(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "accounts"
-    outcome = write_accounts(directory, bridge=BRIDGE, wanted=["boiler", "freezer", "boiler"])
-    assert [login.username for login in outcome.issued] == ["boiler", "freezer"]
-    assert outcome.changed
+    assert write_accounts(directory, bridge=BRIDGE, accounts=SECRETS) == Outcome(True, True, 2)
     contents = _contents(directory)
-    assert contents.keys() == {"passwords", "acl"}
-    for login in (*outcome.issued, BRIDGE):
-        assert login.password not in "".join(contents.values())
-        assert password_matches(login.password, stored=read_passwords(directory)[login.username])
+    assert contents.keys() == FILES
+    for password in ("secret\n", "boiler's", "freezer's"):
+        assert password not in "".join(contents.values())
+    assert _lets_in(directory, BRIDGE)
+    assert _sensors(directory) == ["boiler", "freezer"]
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
 
 
-def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
-    write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"])
+def test_a_second_call_changes_nothing_and_leaves_what_the_plugin_wrote(tmp_path: Path) -> None:
+    assert write_accounts(tmp_path, bridge=BRIDGE) == Outcome(True, True, 0)
+    (tmp_path / PLUGIN_NAME).write_text("written by the plugin")
     before = _contents(tmp_path)
-    outcome = write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"])
-    assert (outcome.issued, outcome.kept, outcome.changed) == ((), ("boiler",), False)
+    assert write_accounts(tmp_path, bridge=BRIDGE) == Outcome(False, False, 0)
     assert _contents(tmp_path) == before
-
-
-def test_rotation_gives_a_new_secret_to_those_named_only(tmp_path: Path) -> None:
-    (old, _) = write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler", "freezer"]).issued
-    before = read_passwords(tmp_path)
-    (new,) = write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"], rotate=True).issued
-    after = read_passwords(tmp_path)
-    assert new.username == old.username
-    assert new.password != old.password
-    assert {name for name in before if before[name] != after[name]} == {"boiler"}
 
 
 def test_a_new_password_of_the_bridge_replaces_the_old_one(tmp_path: Path) -> None:
-    write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"])
-    assert write_accounts(tmp_path, bridge=Login("fleet-bridge", "newer")).changed
-    entries = read_passwords(tmp_path)
-    assert password_matches("newer", stored=entries["fleet-bridge"])
-    assert entries.keys() == {"fleet-bridge", "boiler"}
+    write_accounts(tmp_path, bridge=BRIDGE)
+    newer = Login("fleet-bridge", "newer")
+    assert write_accounts(tmp_path, bridge=newer) == Outcome(True, False, 0)
+    assert _lets_in(tmp_path, newer)
+    assert not _lets_in(tmp_path, BRIDGE)
 
 
-def test_removing_an_account_leaves_the_others(tmp_path: Path) -> None:
-    write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler", "freezer"])
-    outcome = write_accounts(tmp_path, bridge=BRIDGE, unwanted=["boiler", "unknown"])
-    assert outcome.removed == ("boiler",)
-    assert read_passwords(tmp_path).keys() == {"fleet-bridge", "freezer"}
+def test_what_is_made_anew_has_the_sensors_of_now_and_keeps_what_people_made() -> None:
+    before = json.loads(plugin_text({**SECRETS, "gone": hash_secret("x")}))
+    before["clients"].append({"username": "explorer", "roles": [{"rolename": "reader"}]})
+    before["roles"].append({"rolename": "reader", "acls": []})
+    after = json.loads(plugin_text(SECRETS, before=json.dumps(before)))
+    assert sorted(client["username"] for client in after["clients"]) == ["boiler", "explorer", "freezer"]
+    assert after["roles"] == before["roles"]
 
 
-@pytest.mark.parametrize(
-    "username", ["", "a:b", "a b", "a\nb", "+", "#", "a/b", "%u", "-a", "a" * 65, "ä", "fleet-bridge"]
-)
-def test_a_name_that_the_files_cannot_hold_is_refused_and_nothing_is_written(tmp_path: Path, username: str) -> None:
-    write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"])
-    before = _contents(tmp_path)
+def test_by_default_the_plugin_allows_nothing() -> None:
+    """Its own default lets every client receive everything."""
+    access = json.loads(plugin_text({}))["defaultACLAccess"]
+    assert not any(access[name] for name in ("publishClientSend", "publishClientReceive", "subscribe"))
+
+
+@pytest.mark.parametrize("username", ["", "a:b", "a b", "a\nb", "+", "#", "a/b", "%u", "-a", "a" * 65, "ä", "boiler"])
+def test_a_bridge_whose_name_the_files_cannot_hold_is_refused_and_nothing_is_written(
+    tmp_path: Path, username: str
+) -> None:
     with pytest.raises(AccountError, match="cannot be"):
-        write_accounts(tmp_path, bridge=BRIDGE, wanted=["freezer", username])
-    assert _contents(tmp_path) == before
+        write_accounts(tmp_path, bridge=Login(username, "x"), accounts=SECRETS)
+    assert _contents(tmp_path) == {}
 
 
 def test_an_entry_made_by_mosquitto_passwd_is_kept(tmp_path: Path) -> None:
@@ -123,30 +99,36 @@ def test_an_entry_made_by_mosquitto_passwd_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "passwords"
     subprocess.run([program, "-c", "-b", str(path), "explorer", "by hand"], check=True, capture_output=True)
     by_hand = read_passwords(tmp_path)["explorer"]
-    write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"])
+    write_accounts(tmp_path, bridge=BRIDGE)
     assert read_passwords(tmp_path)["explorer"] == by_hand
-    assert password_matches("by hand", stored=by_hand)
 
 
 def test_a_file_that_is_no_password_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "passwords").write_text("fleet-bridge:x\nsomething else\n")
     before = _contents(tmp_path)
     with pytest.raises(AccountError, match="line 2"):
-        write_accounts(tmp_path, bridge=BRIDGE, wanted=["boiler"])
-    assert _contents(tmp_path) == before
+        write_accounts(tmp_path, bridge=BRIDGE)
+    assert {name: text for name, text in _contents(tmp_path).items() if name in before} == before
+
+
+def test_a_file_that_is_none_of_the_plugin_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / PLUGIN_NAME).write_text("something else")
+    with pytest.raises(AccountError, match="dynamic-security"):
+        write_accounts(tmp_path, bridge=BRIDGE, accounts=SECRETS)
+    assert _contents(tmp_path) == {PLUGIN_NAME: "something else"}
 
 
 def test_calls_at_once_lose_nothing(tmp_path: Path) -> None:
     threads = [
-        threading.Thread(target=write_accounts, args=(tmp_path,), kwargs={"bridge": BRIDGE, "wanted": [f"s{n}"]})
+        threading.Thread(target=write_accounts, args=(tmp_path,), kwargs={"bridge": Login(f"b{n}", "x")})
         for n in range(20)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert read_passwords(tmp_path).keys() == {"fleet-bridge", *(f"s{n}" for n in range(20))}
-    assert _contents(tmp_path).keys() == {"passwords", "acl"}
+    assert read_passwords(tmp_path).keys() == {f"b{n}" for n in range(20)}
+    assert _contents(tmp_path).keys() == FILES
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

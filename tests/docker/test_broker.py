@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fleet.mqtt.accounts import Login, write_accounts
+from fleet.mqtt.accounts import PLUGIN_NAME, Login
+from fleet.mqtt.dynamic_security import COMMAND_TOPIC, encode, end_account, make_account
 
 from .broker import BRIDGE, RECEIVER_ID, TIMEOUT_S, Broker, Client
 from .conftest import Connect, StartBroker
@@ -16,6 +17,14 @@ OWN = "configurations/boiler"
 GREEDY = ("#", "+/+", "+/freezer", "configurations/#", "configurations/freezer", "heartbeats/#", "fleet/#", "$SYS/#")
 WATERMARK = f"fleet/watermark/{RECEIVER_ID}"
 DROPPED = "$SYS/broker/publish/messages/dropped"
+
+
+def refusal(broker: Broker, client_id: str, login: Login) -> str:
+    """Return what the broker answers to who connects to the sensors' listener."""
+    client = Client(client_id, login)
+    answer = client.connect(broker.port)
+    client.close()
+    return answer
 
 
 def _topics_that_reach_a_greedy_boiler(broker: Broker, connect: Connect, bridge: Client) -> set[str]:
@@ -38,10 +47,15 @@ def test_a_sensor_that_subscribes_to_everything_receives_only_its_own_configurat
     assert _topics_that_reach_a_greedy_boiler(broker, connect, bridge) == {OWN}
 
 
-def test_without_the_access_list_the_same_sensor_would_receive_everything(
+def test_with_the_plugins_own_default_the_same_sensor_would_receive_everything(
     start_broker: StartBroker, connect: Connect, connect_bridge: Callable[[Broker], Client]
 ) -> None:
-    broker = start_broker({"\nacl_file ": "\n# acl_file "})
+    """What either the plugin or the access list allows is allowed."""
+    broker = start_broker()
+    broker.stop()
+    file = broker.accounts / PLUGIN_NAME
+    file.write_text(file.read_text().replace('"publishClientReceive": false', '"publishClientReceive": true'))
+    broker.start()
     topics = _topics_that_reach_a_greedy_boiler(broker, connect, connect_bridge(broker))
     assert topics >= {OWN, WATERMARK, "configurations/freezer", *(f"{family}/freezer" for family in FAMILIES)}
     assert any(topic.startswith("$SYS/") for topic in topics)
@@ -148,26 +162,29 @@ def test_the_bridge_receives_its_own_watermark_but_cannot_write_telemetry(
     assert bridge.take() == [(WATERMARK, b"7")]
 
 
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_sensor_cannot_take_over_the_bridges_session(
-    broker: Broker, connect: Connect, bridge: Client, clean: bool
+@pytest.mark.parametrize("client_id", [RECEIVER_ID, "fleet-publisher-0-of-1", "freezer", "anything else", ""])
+def test_an_account_has_one_client_id_and_cannot_take_over_anothers_session(
+    broker: Broker, connect: Connect, bridge: Client, client_id: str
 ) -> None:
-    bridge.close()
-    connect(broker, "freezer").publish("measurements/freezer", "waits for the bridge")
-    thief = connect(broker, "boiler", client_id=RECEIVER_ID, clean=clean)
-    thief.publish("measurements/boiler", "waits too")
-    assert thief.messages.empty()
-    thief.close()
-    again = connect(broker, BRIDGE.username, client_id=RECEIVER_ID, clean=False)
-    assert again.take(2) == [
-        ("measurements/freezer", b"waits for the bridge"),
-        ("measurements/boiler", b"waits too"),
-    ]
+    freezer = connect(broker, "freezer")
+    assert refusal(broker, client_id, broker.login("boiler")) == "Not authorized"
+    freezer.publish("measurements/freezer", "still here")
+    assert bridge.take() == [("measurements/freezer", b"still here")]
+    assert not bridge.disconnected.is_set()
+
+
+def test_without_the_bound_the_same_account_would_take_over_the_bridges_session(
+    broker: Broker, connect: Connect, bridge: Client
+) -> None:
+    [account] = [command for command in make_account("pump", "known", tag="test") if "clientid" in command]
+    bridge.publish(COMMAND_TOPIC, encode([{**account, "clientid": ""}]))
+    assert refusal(broker, RECEIVER_ID, Login("pump", "known")) == "Success"
+    assert bridge.disconnected.wait(TIMEOUT_S)
 
 
 def test_a_second_connection_of_an_account_ends_the_first(broker: Broker, connect: Connect) -> None:
-    first = connect(broker, "boiler", client_id="one")
-    connect(broker, "boiler", client_id="two")
+    first = connect(broker, "boiler")
+    connect(broker, "boiler")
     assert first.disconnected.wait(TIMEOUT_S)
 
 
@@ -195,42 +212,58 @@ def test_a_payload_beyond_the_brokers_limit_is_not_acknowledged_but_ends_the_con
 # --- Accounts change while the broker runs -------------------------------------------------------
 
 
-def test_a_new_account_works_after_a_reload_and_nobody_is_disconnected(
+def test_a_new_account_works_at_once_and_nobody_is_disconnected(
     broker: Broker, connect: Connect, bridge: Client
 ) -> None:
     boiler = connect(broker, "boiler")
-    broker.add_accounts("pump")
-    broker.reload()
-    pump = Client("pump", broker.login("pump"))
-    assert pump.connect(broker.port) == "Success"
-    pump.publish("measurements/pump", "hello")
+    broker.set_account(bridge, "pump")
+    connect(broker, "pump").publish("measurements/pump", "hello")
     boiler.publish("measurements/boiler", "still here")
     assert bridge.take(2) == [("measurements/pump", b"hello"), ("measurements/boiler", b"still here")]
-    pump.close()
 
 
-def test_a_rotated_secret_ends_the_old_connection_and_the_old_secret(broker: Broker, connect: Connect) -> None:
+def test_a_rotated_secret_ends_the_old_connection_and_the_old_secret(
+    broker: Broker, connect: Connect, bridge: Client
+) -> None:
     boiler, freezer = connect(broker, "boiler"), connect(broker, "freezer")
     old = broker.login("boiler")
-    broker.add_accounts("boiler", rotate=True)
-    broker.reload()
+    broker.set_account(bridge, "boiler")
     assert boiler.disconnected.wait(TIMEOUT_S)
-    refused = Client("boiler", old)
-    assert refused.connect(broker.port) == "Not authorized"
-    refused.close()
+    assert refusal(broker, "boiler", old) == "Not authorized"
     connect(broker, "boiler")
     assert not freezer.disconnected.is_set()
 
 
-def test_a_removed_account_is_disconnected_and_refused(broker: Broker, connect: Connect) -> None:
+def test_an_account_that_was_ended_is_disconnected_and_refused(
+    broker: Broker, connect: Connect, bridge: Client
+) -> None:
     boiler, freezer = connect(broker, "boiler"), connect(broker, "freezer")
-    write_accounts(broker.accounts, bridge=BRIDGE, unwanted=["boiler"])
-    broker.reload()
+    broker.end_account(bridge, "boiler")
     assert boiler.disconnected.wait(TIMEOUT_S)
-    refused = Client("boiler", broker.login("boiler"))
-    assert refused.connect(broker.port) == "Not authorized"
-    refused.close()
+    assert refusal(broker, "boiler", broker.login("boiler")) == "Not authorized"
     assert not freezer.disconnected.is_set()
+
+
+def test_accounts_made_while_the_broker_ran_outlive_its_restart(
+    broker: Broker, connect: Connect, bridge: Client
+) -> None:
+    broker.set_account(bridge, "pump")
+    broker.end_account(bridge, "boiler")
+    broker.stop()
+    broker.start()
+    connect(broker, "pump")
+    connect(broker, "freezer")
+    assert refusal(broker, "boiler", broker.login("boiler")) == "Not authorized"
+
+
+def test_a_sensor_gives_no_commands(broker: Broker, connect: Connect, bridge: Client) -> None:
+    boiler = connect(broker, "boiler")
+    boiler.publish(COMMAND_TOPIC, encode(make_account("thief", "known", tag="test")))
+    boiler.publish(COMMAND_TOPIC, encode(end_account("freezer", tag="test")))
+    boiler.publish("measurements/boiler", "after it")
+    assert bridge.take() == [("measurements/boiler", b"after it")]
+    assert refusal(broker, "thief", Login("thief", "known")) == "Not authorized"
+    connect(broker, "freezer")
 
 
 # --- Nothing that was acknowledged is lost -------------------------------------------------------

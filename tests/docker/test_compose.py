@@ -303,10 +303,11 @@ def test_accounts_are_written_by_the_brokers_user_where_the_broker_reads_them(se
     assert accounts["user"] == mosquitto["user"] == "1883:1883"
     assert accounts["command"] == ["manage", "mosquitto_accounts", "--write", "/var/lib/fleet/accounts"]
     assert accounts["volumes"] == ["accounts:/var/lib/fleet/accounts"]
-    assert "accounts:/mosquitto/accounts:ro" in mosquitto["volumes"]
+    assert "accounts:/mosquitto/accounts" in mosquitto["volumes"]
     conf = (DOCKER / "mosquitto/mosquitto.conf").read_text()
     assert "password_file /mosquitto/accounts/passwords\n" in conf
     assert "acl_file /mosquitto/accounts/acl\n" in conf
+    assert "plugin_opt_config_file /mosquitto/accounts/dynamic-security.json\n" in conf
     dockerfile = (DOCKER / "Dockerfile").read_text()
     assert "--owner 1883 --group 1883 --mode 0700 /var/lib/fleet/accounts" in dockerfile
 
