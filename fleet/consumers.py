@@ -61,7 +61,7 @@ async def live_socket(scope: dict[str, Any], receive: Callable[[], Awaitable[Any
     """Serve one WebSocket from its handshake to its end."""
     await receive()
     try:
-        caller = await _ask(admit, scope, now=_now())
+        caller = await _ask(admit, scope)
     except DatabaseError:
         logger.warning("a live socket was refused: the database does not answer")
         caller = Refusal(TRY_LATER, "the database does not answer")

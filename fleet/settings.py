@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from corsheaders.defaults import default_headers
 
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
 
@@ -215,6 +216,7 @@ SPECTACULAR_SETTINGS = {
 
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = [*default_headers, "x-api-key"]
 
 CACHES = {
     # Throttle counters, shared by all web processes. When Redis is away, requests are not counted rather

@@ -1,6 +1,7 @@
 """Admin pages of users, networks, gateways, sensors and tokens."""
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -8,7 +9,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Count, F, Func, QuerySet, TextField, Value
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
@@ -291,23 +292,17 @@ class TokenChangeList(ChangeList):
 class AccessTokenAdmin(ReadOnlyAdmin):
     """Tokens: who has which, until when; to revoke one is to delete it. Neither token nor digest is shown.
 
-    The digest is the primary key, so the addresses of these pages name a token by a handle made of it.
+    The digest is the primary key, so the addresses of these pages name a token by its handle.
     """
 
-    list_display = ("label", "user", "created", "expiry")
-    list_filter = ("expiry",)
+    list_display = ("label", "user", "scope", "networks", "created", "expiry", "last_used_at")
+    list_filter = ("scope", "expiry")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
     ordering = ("-created",)
-    fields = ("name", "user", "created", "expiry")
+    fields = ("name", "user", "scope", "networks", "created", "expiry", "last_used_at")
     readonly_fields = fields
     actions = None
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessToken]:
-        """Return the tokens with their handles."""
-        bytes_of = Func(F("digest"), Value("UTF8"), function="convert_to")
-        handle = Func(Func(bytes_of, function="sha256"), Value("hex"), function="encode", output_field=TextField())
-        return super().get_queryset(request).annotate(handle=handle)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list that links by handle."""
@@ -315,9 +310,12 @@ class AccessTokenAdmin(ReadOnlyAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AccessToken | None:
         """Return the token with this handle, which takes the digest's place in it: it is never saved."""
-        token = self.get_queryset(request).filter(handle=object_id).first()
+        try:
+            token = self.get_queryset(request).filter(handle=UUID(object_id)).first()
+        except ValueError:
+            return None
         if token is not None:
-            token.digest = token.handle
+            token.digest = str(token.handle)
         return token
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -331,6 +329,13 @@ class AccessTokenAdmin(ReadOnlyAdmin):
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
         """Write no line of the admin's own: it would keep the digest. The audit log has the deletion."""
         return []
+
+    @display(description="networks")
+    def networks(self, token: AccessToken) -> str:
+        """Return in which networks it works."""
+        if token.network_ids is None:
+            return "all"
+        return ", ".join(Network.objects.filter(pk__in=token.network_ids).values_list("slug", flat=True))
 
     @display(description="token")
     def label(self, token: AccessToken) -> str:

@@ -16,4 +16,4 @@ class SensorsConfig(AppConfig):
         auditlog.register(models.Membership)
         auditlog.register(models.Gateway)
         auditlog.register(models.Sensor)
-        auditlog.register(models.AccessToken, include_fields=["name", "user", "expiry"])
+        auditlog.register(models.AccessToken, include_fields=["name", "user", "expiry", "scope", "network_ids"])

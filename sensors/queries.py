@@ -21,7 +21,7 @@ from django.db.models import (
 )
 from django.db.models.lookups import GreaterThanOrEqual
 
-from sensors.models import Gateway, Membership, Network, Role, Sensor, ServiceTick, User, Watermark
+from sensors.models import Gateway, Membership, Network, Role, Sensor, ServiceTick, TokenLimits, User, Watermark
 
 STATUSES: Final = ("new", "up", "late", "down")
 
@@ -52,14 +52,37 @@ def visible(user: AnyUser, queryset: QuerySet, *, network: str = "network_id") -
 
 
 def role_in(user: AnyUser, network: Network | int) -> Role | None:
-    """Return what `user` may do in `network` (or its id): staff act as owners, others as their membership says."""
+    """Return what `user` may do in `network` (or its id): staff act as owners, others as their membership says.
+
+    Who came by a token may do no more than the token.
+    """
     if not user.is_active or not user.is_authenticated:
         return None
-    if user.is_staff:
-        return Role.OWNER
+    limits = limits_of(user)
     network_id = network.pk if isinstance(network, Network) else network
-    role = Membership.objects.filter(user=user, network_id=network_id).values_list("role", flat=True).first()
-    return None if role is None else Role(role)
+    if limits is not None and limits.network_ids is not None and network_id not in limits.network_ids:
+        return None
+    role: Role | str | None = Role.OWNER
+    if not user.is_staff:
+        role = Membership.objects.filter(user=user, network_id=network_id).values_list("role", flat=True).first()
+    return None if role is None else limited(Role(role), user)
+
+
+def limited(role: Role, user: AnyUser) -> Role:
+    """Return `role`, or the lesser one of the token by which `user` came."""
+    limits = limits_of(user)
+    return role if limits is None else min(role, limits.role, key=lambda each: each.rank)
+
+
+def limits_of(user: AnyUser) -> TokenLimits | None:
+    """Return what the token allows by which `user` came; None for who came by a session."""
+    return user.limits if isinstance(user, User) else None
+
+
+def sees_everything(user: AnyUser) -> bool:
+    """Return whether `user` may see what belongs to no network, and all networks at once: staff."""
+    limits = limits_of(user)
+    return bool(user.is_active and user.is_staff and (limits is None or limits.network_ids is None))
 
 
 def judged_at(now: datetime) -> datetime:
@@ -144,6 +167,10 @@ def status_counts(sensors: QuerySet[Sensor], *, at: datetime) -> dict[str, int]:
 def _visible(user: AnyUser, path: str) -> Q:
     if not user.is_active or not user.is_authenticated:
         return Q(pk__in=[])
+    limits = limits_of(user)
+    bound = Q()
+    if limits is not None and limits.network_ids is not None:
+        bound = Q(**{f"{path}__in": sorted(limits.network_ids)})
     if user.is_staff:
-        return Q()
-    return Q(**{f"{path}__in": Membership.objects.filter(user=user).values("network_id")})
+        return bound
+    return bound & Q(**{f"{path}__in": Membership.objects.filter(user=user).values("network_id")})

@@ -9,6 +9,8 @@ from sensors.queries import AnyUser
 def only_operated_network(user: AnyUser, *, field: str, why: str) -> Network:
     """Return the one network that `user` operates; Invalid, naming `field` and saying `why`, for none or several."""
     networks = sensors_queries.visible_networks(user)
+    if sensors_queries.limited(Role.OWNER, user) is Role.VIEWER:
+        networks = networks.none()
     if isinstance(user, User) and not user.is_staff:
         operated = Membership.objects.filter(user=user, role__in=[Role.OPERATOR, Role.OWNER])
         networks = networks.filter(pk__in=operated.values("network_id"))

@@ -17,7 +17,8 @@ from fleet.login import TooManyAttemptsError
 from sensors import services
 from sensors.api.permissions import caller
 from sensors.api.serializers import StrictSerializer, TextField
-from sensors.models import AccessToken, Membership, Role
+from sensors.models import AccessToken, Membership, Role, TokenScope
+from sensors.queries import limited, visible
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -41,12 +42,21 @@ class RoleSerializer(serializers.Serializer):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
+class OwnTokenSerializer(serializers.Serializer):
+    """The token by which the caller came."""
+
+    name = serializers.CharField()
+    scope = serializers.ChoiceField(choices=TokenScope.choices)
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
 class MeSerializer(serializers.Serializer):
     """The caller."""
 
     username = serializers.CharField()
     is_staff = serializers.BooleanField(help_text="Staff see every network and act as owners in it.")
-    memberships = RoleSerializer(many=True)
+    memberships = RoleSerializer(many=True, help_text="As far as the token goes, if there is one.")
+    token = OwnTokenSerializer(allow_null=True)
 
 
 class TokenView(APIView):
@@ -100,12 +110,16 @@ class MeView(APIView):
     @extend_schema(summary="Who you are", operation_id="me", responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """Return the user with their roles by network."""
-        memberships = Membership.objects.filter(user=caller(request)).order_by("network__slug")
+        user = caller(request)
+        memberships = visible(user, Membership.objects.filter(user=user)).order_by("network__slug")
+        token = request.auth if isinstance(request.auth, AccessToken) else None
         body = {
             "username": request.user.get_username(),
             "is_staff": request.user.is_staff,
             "memberships": [
-                {"network": slug, "role": role} for slug, role in memberships.values_list("network__slug", "role")
+                {"network": slug, "role": limited(Role(role), user)}
+                for slug, role in memberships.values_list("network__slug", "role")
             ],
+            "token": token and {"name": token.name, "scope": token.scope, "expires_at": token.expiry},
         }
         return Response(MeSerializer(body).data)

@@ -10,18 +10,23 @@ from rest_framework.permissions import AllowAny
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """`Authorization: Bearer <token>`."""
+    """`Authorization: Bearer <token>`, or the token as `X-API-Key`."""
 
     target_class = "sensors.api.authentication.BearerAuthentication"
-    name = "token"
+    name = ["token", "apiKey"]  # type: ignore[assignment]
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """Return the scheme's description."""
-        return {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "A token of `POST /api/v1/auth/token/` or `manage.py create_token`.",
-        }
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        """Return the two schemes' descriptions."""
+        what = "A token of `POST /api/v1/tokens/`, `POST /api/v1/auth/token/` or `manage.py create_token`"
+        return [
+            {"type": "http", "scheme": "bearer", "description": f"{what}."},
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": f"{what}, for programs that cannot set `Authorization`.",
+            },
+        ]
 
 
 class SchemaView(SpectacularAPIView):

@@ -12,9 +12,8 @@ from django.contrib.auth import get_user
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, parse_cookie
 from django.utils.http import is_same_domain
-from knox.auth import TokenAuthentication
-from rest_framework.exceptions import AuthenticationFailed
 
+from sensors.api.authentication import find_token, usable
 from sensors.models import AccessToken, User
 
 # Close codes of docs/websocket.md.
@@ -39,12 +38,12 @@ class Refusal:
     reason: str
 
 
-def admit(scope: dict[str, Any], *, now: datetime) -> Caller | Refusal:
+def admit(scope: dict[str, Any]) -> Caller | Refusal:
     """Return who opens the socket, or why they may not. Asks the database.
 
-    A `Authorization: Bearer` header stands for itself: no page of another site can send one. A session cookie
-    is sent by browsers whichever page opens the socket, so it counts only with the Origin of this site
-    (the Host that was asked for, or one of CSRF_TRUSTED_ORIGINS).
+    An `Authorization: Bearer` or `X-API-Key` header stands for itself: no page of another site can send one. A
+    session cookie is sent by browsers whichever page opens the socket, so it counts only with the Origin of this
+    site (the Host that was asked for, or one of CSRF_TRUSTED_ORIGINS).
     """
     request = _request(scope)
     try:
@@ -53,7 +52,9 @@ def admit(scope: dict[str, Any], *, now: datetime) -> Caller | Refusal:
         return Refusal(None, "host not allowed")
     authorization = request.META.get("HTTP_AUTHORIZATION", "")
     if authorization:
-        return _by_token(authorization, now=now)
+        return _by_token(authorization)
+    if key := request.META.get("HTTP_X_API_KEY", "").strip():
+        return _by_token(f"Bearer {key}")
     if not _origin_matches(request):
         return Refusal(None, "a socket of a session needs the Origin of this site")
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
@@ -67,21 +68,19 @@ def still_logged_in(caller: Caller, *, now: datetime) -> User | None:
     if caller.session_key is not None:
         return _session_user(caller.session_key)
     token = AccessToken.objects.select_related("user").filter(digest=caller.token_digest).first()
-    if token is None or (token.expiry is not None and token.expiry <= now) or not token.user.is_active:
-        return None
-    return token.user
+    found = None if token is None else usable(token, now=now)
+    return None if found is None else found.user
 
 
-def _by_token(authorization: str, *, now: datetime) -> Caller | Refusal:
+def _by_token(authorization: str) -> Caller | Refusal:
     scheme, _, secret = authorization.partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret.isascii() or not secret:
         return Refusal(None, "not a bearer token")
-    try:
-        user, token = TokenAuthentication().authenticate_credentials(secret.encode())
-    except AuthenticationFailed as error:
-        return Refusal(None, str(error.detail))
-    return Caller(user, token_digest=token.digest)
+    token = find_token(secret.encode())
+    if token is None:
+        return Refusal(None, "the token is not valid, or not any more")
+    return Caller(token.user, token_digest=token.digest)
 
 
 def _session_user(session_key: str) -> User | None:

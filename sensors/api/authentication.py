@@ -1,19 +1,35 @@
 """Callers with `Authorization: Bearer <token>`."""
 
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
 
 from sensors.models import AccessToken, User
 
+# A busy token writes its row once in so long.
+USED_EVERY: Final = timedelta(minutes=1)
+
 
 class BearerAuthentication(TokenAuthentication):
-    """Knox's tokens, found by their hash in one query; an expired one is refused and left for the admin."""
+    """Knox's tokens, found by their hash in one query; an expired one is refused and left for the admin.
+
+    Programs that cannot set `Authorization` send the token as `X-API-Key`.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
+        """Return the user and the token; None without one."""
+        if "HTTP_AUTHORIZATION" not in request.META and (key := request.META.get("HTTP_X_API_KEY", "").strip()):
+            return self.authenticate_credentials(key.encode(errors="replace"))
+        found: tuple[User, AccessToken] | None = super().authenticate(request)
+        return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, AccessToken]:
         """Return the token's user and row; AuthenticationFailed if it is unknown, expired or of an inactive user."""
@@ -28,7 +44,7 @@ class BearerAuthentication(TokenAuthentication):
 
 
 def find_token(token: bytes) -> AccessToken | None:
-    """Return the row of a token that lets its user in, or None."""
+    """Return the row of a token that lets its user in, or None; its user is limited as the token is."""
     try:
         digest = hash_token(token.decode("ascii"))
     except UnicodeDecodeError:
@@ -38,10 +54,19 @@ def find_token(token: bytes) -> AccessToken | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    found = _token_of(row)
-    if not found.user.is_active:
+    return usable(_token_of(row), now=timezone.now())
+
+
+def usable(token: AccessToken, *, now: datetime) -> AccessToken | None:
+    """Return the token if it still lets its user in, with the user limited as the token is; else None."""
+    user = token.user
+    if not user.is_active or (token.expiry is not None and token.expiry <= now):
         return None
-    return None if found.expiry is not None and found.expiry <= timezone.now() else found
+    user.limits = token.limits
+    if token.last_used_at is None or now - token.last_used_at >= USED_EVERY:
+        due = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - USED_EVERY)
+        AccessToken.objects.filter(due, pk=token.pk).update(last_used_at=now)
+    return token
 
 
 @cache

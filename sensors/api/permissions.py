@@ -20,8 +20,13 @@ class NetworkPermission(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Return whether there is a user at all; otherwise the answer is 401."""
-        return bool(request.user and request.user.is_authenticated)
+        """Return whether there is a user at all (otherwise the answer is 401); a token may be for reading only."""
+        if not (request.user and request.user.is_authenticated):
+            return False
+        limits = queries.limits_of(request.user)
+        if limits is not None and limits.role is Role.VIEWER and request.method not in SAFE_METHODS:
+            raise PermissionDenied("This token may only read.")
+        return True
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
         """Return True, or raise PermissionDenied that names the role that is missing."""
@@ -41,7 +46,15 @@ def require_role(request: Request, network: Network | int, role: Role) -> None:
     actual = queries.role_in(request.user, network)
     if actual is None or actual.rank < role.rank:
         have = "no role" if actual is None else f"the role {actual.value}"
-        raise PermissionDenied(f"This needs the role {role.value} in the network; you have {have}.")
+        by = "" if queries.limits_of(request.user) is None else ", as far as this token goes"
+        raise PermissionDenied(f"This needs the role {role.value} in the network; you have {have}{by}.")
+
+
+def require_whole(request: Request) -> None:
+    """Raise PermissionDenied for who came by a token that does not have all of its user's rights."""
+    limits = queries.limits_of(request.user)
+    if limits is not None and not limits.is_whole:
+        raise PermissionDenied("This needs a token with the scope admin that is bound to no network.")
 
 
 def caller(request: Request) -> User:

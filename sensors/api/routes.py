@@ -6,6 +6,7 @@ from rest_framework.routers import BaseRouter
 from sensors.api import (
     converters,  # noqa: F401 - registers <identifier:…> and <network:…>
     credentials,
+    tokens,
     views,
 )
 
@@ -13,6 +14,7 @@ from sensors.api import (
 def register(router: BaseRouter) -> None:
     """Register the app's viewsets."""
     router.register("networks", views.NetworkViewSet, basename="network")
+    router.register("tokens", tokens.TokenViewSet, basename="token")
     router.register("gateways", views.GatewayViewSet, basename="gateway")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Case, CharField, OuterRef, QuerySet, Subquery, Value, When
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.exceptions import ValidationError
@@ -14,7 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 from sensors import queries, services
 from sensors.api.filters import GatewayFilters, refuse_unknown_parameters
 from sensors.api.pagination import Pages
-from sensors.api.permissions import NetworkPermission, caller, require_role, visible_or_404
+from sensors.api.permissions import NetworkPermission, caller, require_role, require_whole, visible_or_404
 from sensors.api.serializers import GatewaySerializer, MemberSerializer, NetworkSerializer
 from sensors.models import Gateway, Membership, Network, Role, User
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
@@ -70,11 +70,15 @@ class NetworkViewSet(FleetViewSet):
 
     def get_queryset(self) -> QuerySet[Network]:
         """Return the visible networks with the caller's role in each."""
-        networks = queries.visible_networks(self.request.user)
-        if self.request.user.is_staff:
-            return networks.annotate(role=Value(Role.OWNER.value, output_field=CharField()))
-        own = Membership.objects.filter(network=OuterRef("pk"), user=caller(self.request))
-        return networks.annotate(role=Subquery(own.values("role")[:1]))
+        user = caller(self.request)
+        networks = queries.visible_networks(user)
+        if user.is_staff:
+            role = queries.limited(Role.OWNER, user)
+            return networks.annotate(role=Value(role.value, output_field=CharField()))
+        own = Membership.objects.filter(network=OuterRef("pk"), user=user)
+        # Each role as what the caller's token leaves of it.
+        left = [When(role=role, then=Value(queries.limited(role, user).value)) for role in Role]
+        return networks.annotate(role=Subquery(own.values(left=Case(*left, output_field=CharField()))[:1]))
 
     def network_of(self, network: Network) -> Network:
         """Return the network in which the caller's role counts."""
@@ -82,6 +86,7 @@ class NetworkViewSet(FleetViewSet):
 
     def create(self, request: Request) -> Response:
         """Make a network; the caller becomes its owner."""
+        require_whole(request)
         network = services.create_network(**self.validated(), owner=caller(request))
         return Response(self._shown(network), status=status.HTTP_201_CREATED)
 
@@ -168,7 +173,9 @@ class MemberView(APIView):
     def delete(self, request: Request, slug: str, username: str) -> Response:
         """End the membership."""
         network = _visible_network(request, slug)
-        if username != request.user.get_username():
+        if username == request.user.get_username():
+            require_whole(request)
+        else:
             require_role(request, network, Role.OWNER)
         services.remove_member(network, user=self._member(network, username).user)
         return Response(status=status.HTTP_204_NO_CONTENT)

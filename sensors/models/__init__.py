@@ -1,4 +1,4 @@
-from sensors.models.access import AccessToken, Membership, Role, User
+from sensors.models.access import AccessToken, Membership, Role, TokenLimits, TokenScope, User
 from sensors.models.credentials import CredentialState, SensorCredential
 from sensors.models.fleet import Gateway, Network, NewSensors, Sensor, SensorState, SensorTombstone
 from sensors.models.service import ServiceTick, Watermark
@@ -16,6 +16,8 @@ __all__ = [
     "SensorState",
     "SensorTombstone",
     "ServiceTick",
+    "TokenLimits",
+    "TokenScope",
     "User",
     "Watermark",
 ]

@@ -1,12 +1,21 @@
 """Who may see and do what: users, their membership in networks, their tokens."""
 
+import uuid
+from dataclasses import dataclass
+
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from knox.models import AbstractAuthToken
 
 
 class User(AbstractUser):
-    """One person or program that logs in. Made in the admin; staff see every network."""
+    """One person or program that logs in. Made in the admin; staff see every network.
+
+    limits: what the token allows by which this very object was found; None for whoever logged in as a person.
+    """
+
+    limits: "TokenLimits | None" = None
 
 
 class Role(models.TextChoices):
@@ -20,6 +29,32 @@ class Role(models.TextChoices):
     def rank(self) -> int:
         """The role's place in the order of rights, 0 for the least."""
         return list(Role).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLimits:
+    """How much of its user's rights a token has: at most `role`, in `network_ids` only (None: in all of them)."""
+
+    role: Role
+    network_ids: frozenset[int] | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all of them."""
+        return self.role is Role.OWNER and self.network_ids is None
+
+
+class TokenScope(models.TextChoices):
+    """How much of its user's rights a token has in a network."""
+
+    READ = "read"  # what a viewer may
+    OPERATE = "operate"  # what an operator may, if its user is one
+    ADMIN = "admin"  # whatever its user may
+
+    @property
+    def role(self) -> Role:
+        """The role that it has at most."""
+        return {"read": Role.VIEWER, "operate": Role.OPERATOR, "admin": Role.OWNER}[self.value]
 
 
 class Membership(models.Model):
@@ -42,12 +77,30 @@ class Membership(models.Model):
 
 
 class AccessToken(AbstractAuthToken):
-    """One token of one user, stored as a hash. Made by a login over REST or by `create_token`."""
+    """One token of one user, stored as a hash. Made by a login over REST, by its user, or by `create_token`."""
 
+    # Its name in addresses: the primary key is the hash.
+    handle = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=100, blank=True, help_text="What the token is for.")
+    scope = models.CharField(
+        max_length=7, choices=TokenScope.choices, default=TokenScope.ADMIN, db_default=TokenScope.ADMIN
+    )
+    # Of networks that were deleted too; ids are not used again.
+    network_ids = ArrayField(models.BigIntegerField(), null=True, blank=True)
+    # To the minute: not every request writes a row.
+    last_used_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-created"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(scope__in=TokenScope.values), name="token_scope_is_known"),
+        ]
+
+    @property
+    def limits(self) -> TokenLimits:
+        """What it allows."""
+        ids = None if self.network_ids is None else frozenset(self.network_ids)
+        return TokenLimits(TokenScope(self.scope).role, ids)
 
     def __str__(self) -> str:
         return self.name or f"token of {self.user}"

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from sensors.models import Sensor
-from sensors.queries import AnyUser, visible_sensors
+from sensors.queries import AnyUser, sees_everything, visible_sensors
 from telemetry.models import RejectedMessage
 
 
@@ -24,7 +24,7 @@ def visible_rejected(
     In a range is what came at least once between `start` and `end`, as far as first and last time tell.
     """
     rejected = RejectedMessage.objects.all()
-    if not (user.is_active and user.is_staff):
+    if not sees_everything(user):
         rejected = rejected.filter(sensor_id__in=visible_sensors(user).values("pk"))
     if sensor is not None:
         rejected = rejected.filter(sensor_id__in=visible_sensors(user).filter(identifier=sensor).values("pk"))

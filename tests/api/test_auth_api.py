@@ -143,6 +143,11 @@ def test_me_tells_the_roles_by_network(world):
         "username": world.operator.user.username,
         "is_staff": False,
         "memberships": [{"network": world.network.slug, "role": "operator"}],
+        "token": {
+            "name": "test",
+            "scope": "admin",
+            "expires_at": AccessToken.objects.get(user=world.operator.user).expiry.isoformat().replace("+00:00", "Z"),
+        },
     }
     assert world.staff.get("me/").json()["is_staff"] is True
 
