@@ -1,4 +1,4 @@
-"""Who may see and do what: one table of verbs, addresses and roles."""
+"""What callers see of what is theirs and of what is not; who may do what is in `matrix.py`."""
 
 import pytest
 from django.utils import timezone
@@ -16,74 +16,6 @@ def things(world):
     create_revision(sensor, values={"a": 1}, author=None, now=timezone.now())
     services.issue_credential(sensor, author=None, now=timezone.now())
     return world
-
-
-SENSOR = {"identifier": "made", "network": "{network}"}
-GATEWAY = {"identifier": "made", "network": "{network}"}
-REVISION = {"configuration": {"a": 2}}
-
-# method, path, body, then the answer to viewer, operator, owner, stranger, nobody
-TABLE = [
-    ("GET", "networks/{network}/", None, 200, 200, 200, 404, 401),
-    ("PATCH", "networks/{network}/", {"name": "x"}, 403, 200, 200, 404, 401),
-    ("DELETE", "networks/{network}/", None, 403, 403, 204, 404, 401),
-    ("GET", "networks/{network}/members/", None, 200, 200, 200, 404, 401),
-    ("POST", "networks/{network}/members/", {"user": "{stranger}", "role": "viewer"}, 403, 403, 201, 404, 401),
-    ("GET", "networks/{network}/members/{viewer}/", None, 200, 200, 200, 404, 401),
-    ("PATCH", "networks/{network}/members/{viewer}/", {"role": "operator"}, 403, 403, 200, 404, 401),
-    ("DELETE", "networks/{network}/members/{viewer}/", None, 204, 403, 204, 404, 401),
-    ("GET", "gateways/access-gateway/", None, 200, 200, 200, 404, 401),
-    ("POST", "gateways/", GATEWAY, 403, 201, 201, 400, 401),
-    ("PATCH", "gateways/access-gateway/", {"name": "x"}, 403, 200, 200, 404, 401),
-    ("DELETE", "gateways/access-gateway/", None, 403, 204, 204, 404, 401),
-    ("GET", "sensors/access-sensor/", None, 200, 200, 200, 404, 401),
-    ("POST", "sensors/", SENSOR, 403, 201, 201, 400, 401),
-    ("PATCH", "sensors/access-sensor/", {"name": "x"}, 403, 200, 200, 404, 401),
-    ("DELETE", "sensors/access-sensor/", None, 403, 204, 204, 404, 401),
-    ("GET", "sensors/access-sensor/configurations/", None, 200, 200, 200, 404, 401),
-    ("POST", "sensors/access-sensor/configurations/", REVISION, 403, 201, 201, 404, 401),
-    ("GET", "sensors/access-sensor/configurations/0/", None, 200, 200, 200, 404, 401),
-    ("GET", "sensors/access-sensor/configurations/0/diff/", None, 200, 200, 200, 404, 401),
-    ("POST", "sensors/access-sensor/configurations/0/restore/", {}, 403, 201, 201, 404, 401),
-    ("GET", "sensors/access-sensor/credential/", None, 200, 200, 200, 404, 401),
-    ("POST", "sensors/access-sensor/credential/", {}, 403, 201, 201, 404, 401),
-    ("DELETE", "sensors/access-sensor/credential/", None, 403, 204, 204, 404, 401),
-    ("GET", "networks/", None, 200, 200, 200, 200, 401),
-    ("GET", "gateways/", None, 200, 200, 200, 200, 401),
-    ("GET", "sensors/", None, 200, 200, 200, 200, 401),
-    ("GET", "stats/", None, 200, 200, 200, 200, 401),
-    ("GET", "me/", None, 200, 200, 200, 200, 401),
-    ("GET", "", None, 200, 200, 200, 200, 401),
-]
-CASES = [
-    pytest.param((method, path, body), who, status, id=f"{who}-{method}-{path}")
-    for method, path, body, *statuses in TABLE
-    for who, status in zip(("viewer", "operator", "owner", "stranger", "nobody"), statuses, strict=True)
-]
-
-
-def filled(things, request_):
-    """Return method, path and body with the names of this test's network and users."""
-    method, path, body = request_
-    names = {"network": things.network.slug, "stranger": things.stranger.user, "viewer": things.viewer.user}
-    if body is not None:
-        body = {key: value.format(**names) if isinstance(value, str) else value for key, value in body.items()}
-    return method, path.format(**names), body
-
-
-@pytest.mark.parametrize(("request_", "who", "status"), CASES)
-def test_each_role_may_do_exactly_what_it_is_for(things, request_, who, status):
-    answer = getattr(things, who).send(*filled(things, request_))
-    assert answer.status_code == status, answer.content
-    if status == 401:
-        assert answer["WWW-Authenticate"] == "Bearer"
-    if status == 400:
-        assert "network" in answer.json()
-
-
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0]}-{row[1]}")
-def test_staff_act_as_owners_everywhere(things, row):
-    assert things.staff.send(*filled(things, row[:3])).status_code == row[5]
 
 
 @pytest.mark.parametrize("path", ["networks/", "gateways/", "sensors/"])
