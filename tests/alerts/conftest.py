@@ -1,13 +1,15 @@
-"""A network with one sensor, and the live events that were sent."""
+"""A network with one sensor, its people and rule, who is told, and the live events that were sent."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from alerts.models import NotificationTarget, Rule
 from sensors import live
-from sensors.models import Network, Sensor
-from tests.alerts.making import make_network, make_sensor
+from sensors.models import Network, Role, Sensor, User
+from sensors.services import set_member
+from tests.alerts.making import make_network, make_sensor, make_target, make_threshold, make_user
 from tests.alerts.receiver import Receiver, receiving
 
 
@@ -19,6 +21,18 @@ def network(db: None) -> Network:
 @pytest.fixture
 def sensor(network: Network) -> Sensor:
     return make_sensor(network, period_s=60, grace_s=30)
+
+
+@pytest.fixture
+def operator(network: Network) -> User:
+    user = make_user()
+    set_member(network, user=user, role=Role.OPERATOR)
+    return user
+
+
+@pytest.fixture
+def rule(network: Network) -> Rule:
+    return make_threshold(network, severity="critical")
 
 
 @pytest.fixture
@@ -39,3 +53,8 @@ def receiver(settings: Any) -> Iterator[Receiver]:
     settings.NOTIFICATION_PRIVATE_TARGETS = ["127.0.0.1"]
     with receiving() as server:
         yield server
+
+
+@pytest.fixture
+def target(network: Network, receiver: Receiver) -> NotificationTarget:
+    return make_target(network, receiver.url())

@@ -25,6 +25,8 @@ from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermar
 from sensors.services import create_gateway, create_network, create_sensor
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Beyond the limit of `make_threshold`, and inside it.
+HOT, COOL = 51.0, 1.0
 _numbers = itertools.count(1)
 
 
@@ -145,6 +147,16 @@ def feed(sensor: Sensor, points: Iterable[tuple[float, Any]], *, now_s: float = 
     """Store the values of (offset_s, value) and evaluate everything that waits."""
     store([sample(sensor, offset_s, value, **options) for offset_s, value in points])
     evaluate(now_s)
+
+
+def fire(sensor: Sensor, second: float, value: float = HOT) -> None:
+    """Let the sensor be too hot for `make_threshold` from `second` on."""
+    feed(sensor, [(second, value)], now_s=second)
+
+
+def clear(sensor: Sensor, second: float) -> None:
+    """Let the sensor be cool again."""
+    feed(sensor, [(second, COOL)], now_s=second)
 
 
 def evaluate(now_s: float = 100_000) -> int:

@@ -25,13 +25,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def operator(network):
-    user = make_user()
-    set_member(network, user=user, role="operator")
-    return user
-
-
-@pytest.fixture
 def alert(network, sensor):
     make_threshold(network)
     feed(sensor, [(1, 51.0)])
