@@ -1,6 +1,7 @@
-"""A network with one sensor, its people and rule, who is told, and the live events that were sent."""
+"""A network with one sensor, its people and rule, who is told of it, callers of the API, and the live events sent."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from sensors.models import Network, Role, Sensor, User
 from sensors.services import set_member
 from tests.alerts.making import make_network, make_sensor, make_target, make_threshold, make_user
 from tests.alerts.receiver import Receiver, receiving
+from tests.api.callers import Caller
+from tests.api.callers import make_network as make_shared_network
+from tests.api.callers import make_user as make_caller
 
 
 @pytest.fixture
@@ -33,6 +37,23 @@ def operator(network: Network) -> User:
 @pytest.fixture
 def rule(network: Network) -> Rule:
     return make_threshold(network, severity="critical")
+
+
+@pytest.fixture
+def world(db: None) -> SimpleNamespace:
+    """Return a network with callers by role, one sensor, and a stranger with a network of their own."""
+    network, users = make_shared_network("plant", viewer=Role.VIEWER, operator=Role.OPERATOR)
+    elsewhere, others = make_shared_network("yard", stranger=Role.OWNER)
+    return SimpleNamespace(
+        network=network,
+        sensor=make_sensor(network, labels={"floor": "2"}),
+        elsewhere=elsewhere,
+        viewer=Caller(users["viewer"]),
+        operator=Caller(users["operator"]),
+        stranger=Caller(others["stranger"]),
+        staff=Caller(make_caller("staff", is_staff=True)),
+        nobody=Caller(),
+    )
 
 
 @pytest.fixture

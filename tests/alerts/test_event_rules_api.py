@@ -1,23 +1,13 @@
 """Rules about log messages and configurations over HTTP, and the mark of alerts that flap."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from sensors.models import Role
-from tests.alerts.making import feed, make_sensor, make_threshold
-from tests.api.callers import Caller, make_network
+from tests.alerts.making import feed, make_threshold
 
 pytestmark = pytest.mark.django_db
 
 LOG = {"kind": "log_severity", "name": "Errors", "log_severity": "warning", "count": 3, "window_s": 60}
 CONFIGURATION = {"kind": "configuration_failure", "name": "Not configured", "timeout_s": 600}
-
-
-@pytest.fixture
-def world(db):
-    network, users = make_network("plant", operator=Role.OPERATOR)
-    return SimpleNamespace(network=network, sensor=make_sensor(network), operator=Caller(users["operator"]))
 
 
 @pytest.mark.parametrize("body", [LOG, CONFIGURATION])

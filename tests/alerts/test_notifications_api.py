@@ -2,8 +2,6 @@
 
 import json
 from datetime import timedelta
-from types import SimpleNamespace
-from urllib.parse import urlencode
 
 import pytest
 from auditlog.models import LogEntry
@@ -16,41 +14,17 @@ from django.utils import timezone
 from alerts.delivery import keys
 from alerts.models import Notification, NotificationTarget
 from alerts.services import targets as target_services
-from sensors.models import Role
 from tests.alerts.making import deliver, feed, make_sensor, make_target, make_threshold
-from tests.api.callers import Caller, make_network, make_user
+from tests.api.callers import listed
 
 pytestmark = pytest.mark.django_db
 SLACK = "slack://T0FLEET00/B0FLEET00/aBcDeFgHiJkLmNoPqRsTuVwX/"
 SECRETS = ("T0FLEET00", "B0FLEET00", "aBcDeFgHiJkLmNoPqRsTuVwX", "gAAAA")
 
 
-@pytest.fixture
-def world(db):
-    """Return a network with callers by role, one sensor, and a stranger with a network of their own."""
-    network, users = make_network("plant", viewer=Role.VIEWER, operator=Role.OPERATOR)
-    elsewhere, others = make_network("yard", stranger=Role.OWNER)
-    return SimpleNamespace(
-        network=network,
-        sensor=make_sensor(network),
-        elsewhere=elsewhere,
-        viewer=Caller(users["viewer"]),
-        operator=Caller(users["operator"]),
-        stranger=Caller(others["stranger"]),
-        staff=Caller(make_user("staff", is_staff=True)),
-        nobody=Caller(),
-    )
-
-
 def body(world, **changes):
     fields = {"name": "Duty", "network": world.network.slug, "url": SLACK, **changes}
     return {name: value for name, value in fields.items() if value is not ...}
-
-
-def listed(caller, path, **query):
-    answer = caller.get(f"{path}?{urlencode(query, doseq=True)}")
-    assert answer.status_code == 200, answer.content
-    return answer.json()["results"]
 
 
 def told_in(world, receiver):

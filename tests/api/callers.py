@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpResponse
 from django.test import Client
@@ -59,6 +60,13 @@ class Caller:
 
     def delete(self, path: str, **options: Any) -> HttpResponse:
         return self.send("DELETE", path, **options)
+
+
+def listed(caller: Caller, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Return the results on the first page of a list."""
+    answer = caller.get(f"{path}?{urlencode(query, doseq=True)}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()["results"]
 
 
 def make_user(name: str = "user", *, password: str | None = None, **fields: Any) -> User:
