@@ -10,12 +10,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from django.test import Client as DjangoClient
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from fleet.stack.ports import random_free_port
@@ -25,6 +28,8 @@ from tests.bridges import database_url
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# When what is sent happened, where that does not matter.
+AT = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class WebProcess:
@@ -194,3 +199,18 @@ def open_socket(
         **options,
     )
     return Socket(connection)
+
+
+def log_in(user: User) -> DjangoClient:
+    """Return a browser with a session of `user`."""
+    client = DjangoClient()
+    client.force_login(user)
+    return client
+
+
+def closed_with(socket: Socket, timeout_s: float = 10.0) -> int:
+    """Return the code with which the server closes the socket; frames before are passed over."""
+    with pytest.raises(ConnectionClosed) as ended:
+        socket.receive_until(lambda frame: False, timeout_s)
+    assert ended.value.rcvd is not None
+    return ended.value.rcvd.code
