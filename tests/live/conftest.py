@@ -1,4 +1,4 @@
-"""One daphne for a module's tests; rows stay in the test database, so names are unique."""
+"""One daphne for a module's tests, and senders; rows stay in the test database, so names are unique."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import pytest
 
 from sensors import services
 from sensors.models import Role, User
+from tests.live.sending import SenderProcess
 from tests.live.web import WebProcess
 
 
@@ -51,6 +52,12 @@ def own_web(django_db_setup: None, django_db_blocker: Any, tmp_path: Any) -> Ite
 
 
 @pytest.fixture
+def network() -> str:
+    """Return the slug of a network of which nobody else sends anything."""
+    return f"n-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
 def make_world() -> Callable[..., SimpleNamespace]:
     """Return a function that makes a network with sensors and a viewer; nobody else knows their names."""
 
@@ -65,6 +72,21 @@ def make_world() -> Callable[..., SimpleNamespace]:
         )
 
     return make
+
+
+@pytest.fixture
+def start_sender() -> Iterator[Callable[[str], SenderProcess]]:
+    """Return a function that starts a sender of a Redis; it is ended after the test."""
+    started: list[SenderProcess] = []
+
+    def start(redis_url: str) -> SenderProcess:
+        started.append(SenderProcess(redis_url))
+        return started[-1]
+
+    yield start
+    for sender in started:
+        sender.process.kill()
+        sender.process.wait(5)
 
 
 def make_user(name: str = "user", **fields: Any) -> User:

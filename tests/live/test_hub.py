@@ -1,7 +1,6 @@
 """`fleet.live.hub` against a real Valkey: what sockets are too slow to bring about."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 
@@ -24,11 +23,6 @@ class Listener:
 
     def miss(self, network: str, dropped: dict[str, int] | None) -> None:
         self.missed.append(dropped)
-
-
-@pytest.fixture
-def network() -> str:
-    return f"n-{secrets.token_hex(6)}"
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from django.db import connection, transaction
 from websockets.exceptions import ConnectionClosed
 
 from sensors import services
-from tests.live.test_sender import channel_at, measurement, start_sender, status
+from tests.live.receiving import channel_at
+from tests.live.sending import measurement, status
 from tests.live.web import open_socket
-
-__all__ = ["start_sender"]
 
 pytestmark = pytest.mark.fault
 
