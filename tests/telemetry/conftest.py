@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from django.db import connection
 
-from sensors.models import Role
+from sensors.models import Role, Sensor
 from telemetry import partitions
+from telemetry.models import Attribute, HourRollup, MinuteRollup, RollupHorizon, RollupMark, RollupState
 from tests.api.callers import Caller, make_network, make_user
 from tests.bridges import database_url
 from tests.telemetry.rows import make_sensor
@@ -21,6 +22,18 @@ def no_remembered_months() -> Iterator[None]:
     partitions.forget_months()
     yield
     partitions.forget_months()
+
+
+@pytest.fixture
+def no_horizon(db: None) -> None:
+    """Begin as a database that was never rolled up."""
+    for model in (RollupHorizon, RollupState, RollupMark, HourRollup, MinuteRollup, Attribute):
+        model.objects.all().delete()
+
+
+@pytest.fixture
+def sensor(db: None) -> Sensor:
+    return make_sensor()
 
 
 @pytest.fixture

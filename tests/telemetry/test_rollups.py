@@ -1,13 +1,11 @@
 """Rolling up: what is counted, what comes late, what it costs, and what a crash leaves."""
 
-import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -15,28 +13,16 @@ from django.utils import timezone
 from fleet.ingest.batch import ingest_batch
 from fleet.ingest.routes import InboundMessage
 from sensors.models import Sensor
-from telemetry import rollups, tasks
-from telemetry.models import Attribute, HourRollup, MinuteRollup, RollupHorizon, RollupMark, RollupState
+from telemetry import rollups
+from telemetry.models import Attribute, HourRollup, MinuteRollup, RollupMark, RollupState
 from telemetry.queries import sources
 from telemetry.queries.series import series
 from telemetry.rollups import rolling, summing
 from tests.telemetry.rolling import HOUR, marks, roll_up, rolled, scan, store, stored, summed
 from tests.telemetry.rows import T0, make_sensor, put_measurements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_horizon")]
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def no_horizon(db: None) -> None:
-    """Begin as a database that was never rolled up."""
-    for model in (RollupHorizon, RollupState, RollupMark, HourRollup, MinuteRollup, Attribute):
-        model.objects.all().delete()
-
-
-@pytest.fixture
-def sensor() -> Sensor:
-    return make_sensor()
 
 
 def test_each_hour_of_each_attribute_is_counted_once(sensor: Sensor) -> None:
@@ -364,49 +350,3 @@ def test_a_rolled_up_year_reads_no_measurement(sensor: Sensor) -> None:
 
     assert not [query["sql"] for query in captured if "telemetry_measurement" in query["sql"]]
     assert sum(point.count for point in found.points) == 364
-
-
-# --- The command and the task ----------------------------------------------------------------------
-
-
-def command(*arguments: str) -> str:
-    output = io.StringIO()
-    call_command("roll_up", *arguments, stdout=output)
-    return output.getvalue()
-
-
-def test_the_command_rolls_up_everything_and_says_what(sensor: Sensor) -> None:
-    put_measurements(sensor, [(T0 - hours * HOUR, {"t": 1}) for hours in (1, 2, 3)])
-
-    assert command() == "3 hours with 3 measurements were rolled up, 0 again.\n"
-    store(sensor, [(T0 - 2 * HOUR + MINUTE, {"t": 1})])
-    answer = json.loads(command("--json"))
-    assert (answer["hours"], answer["again"], answer["left"]) == (0, 1, {"sensors": 0, "hours": 0})
-    assert rolled(sensor) == summed(stored(sensor))
-
-
-def test_the_command_makes_the_rollups_of_a_sensor_again(sensor: Sensor) -> None:
-    other = make_sensor()
-    for each in (sensor, other):
-        put_measurements(each, [(T0 - hours * HOUR, {"t": 1}) for hours in (1, 2, 3)])
-    command()
-
-    answer = json.loads(command("--rebuild", sensor.identifier, "--json"))
-
-    assert answer["hours"] == 3
-    assert rolled(sensor) == rolled(other) == summed(stored(sensor))
-
-
-def test_the_command_refuses_a_sensor_that_there_is_not(sensor: Sensor) -> None:
-    with pytest.raises(CommandError, match="There is no sensor nobody; nothing was done"):
-        command("--rebuild", sensor.identifier, "nobody")
-
-    assert not RollupState.objects.exists()
-
-
-def test_the_task_rolls_up(sensor: Sensor) -> None:
-    put_measurements(sensor, [(T0 - HOUR, {"t": 1})])
-
-    tasks.roll_up_telemetry()
-
-    assert rolled(sensor) == summed(stored(sensor))

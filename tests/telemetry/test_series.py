@@ -25,11 +25,6 @@ def minutes(number: float) -> datetime:
     return T0 + timedelta(minutes=number)
 
 
-@pytest.fixture
-def sensor() -> Sensor:
-    return make_sensor()
-
-
 def test_each_bucket_counts_the_numbers_in_it(sensor: Sensor) -> None:
     put_measurements(
         sensor,

@@ -13,17 +13,11 @@ from sensors.models import Sensor
 from telemetry import partitions, storage
 from telemetry.models import Heartbeat, LogMessage, Measurement
 from telemetry.payloads import parse_heartbeats, parse_log_messages, parse_measurements
-from tests.telemetry.rows import make_sensor
 
 pytestmark = pytest.mark.django_db
 
 AT_S = 1_772_366_400.123456
 RECEIVED_US = 1_772_366_401_654_321
-
-
-@pytest.fixture
-def sensor() -> Sensor:
-    return make_sensor()
 
 
 def measurements(*values: dict[str, Any]) -> list[Any]:
