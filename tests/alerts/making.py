@@ -2,7 +2,8 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -186,24 +187,38 @@ def history(**filters: Any) -> list[tuple[Any, ...]]:
     ]
 
 
-def run_at_once(work: Callable[[], Any], times: int) -> None:
-    """Run `work` in so many threads that start together, each with a connection of its own; raise what they raise."""
-    barrier = threading.Barrier(times)
+@contextmanager
+def beside(*works: Callable[[], Any]) -> Iterator[None]:
+    """Run `works` beside the block, each in a thread with a connection of its own; raise what they raise."""
     errors: list[BaseException] = []
 
-    def run() -> None:
+    def run(work: Callable[[], Any]) -> None:
         try:
-            barrier.wait(10)
             work()
         except BaseException as error:
             errors.append(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run) for _ in range(times)]
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join(60)
     if errors:
         raise errors[0]
+
+
+def run_at_once(work: Callable[[], Any], times: int) -> None:
+    """Run `work` in so many threads that start together, each with a connection of its own; raise what they raise."""
+    barrier = threading.Barrier(times)
+
+    def start() -> None:
+        barrier.wait(10)
+        work()
+
+    with beside(*[start] * times):
+        pass

@@ -1,17 +1,15 @@
 """Many evaluators, sweeps, editors at once: the same transitions as a single one, and nobody deadlocks."""
 
-import random
 import threading
-import time
 
 import pytest
 from django.db import connection
 
-from alerts.evaluation import Progress, evaluate, threshold
-from alerts.models import Alert, EvaluationBatch, EvaluationProgress, Rule, RuleState
+from alerts.models import Alert, EvaluationBatch, EvaluationProgress, RuleState
 from alerts.services import (
     LANES,
     acknowledge_alert,
+    evaluate_lane,
     evaluate_waiting,
     lane_of,
     resolve_alert,
@@ -23,8 +21,8 @@ from sensors.errors import Conflict
 from sensors.models import Sensor
 from sensors.services import delete_sensor, update_sensor
 from tests.alerts.making import (
-    Sample,
     at,
+    beside,
     feed,
     heard,
     history,
@@ -42,6 +40,8 @@ from tests.alerts.making import (
 from tests.alerts.making import (
     evaluate as evaluate_all,
 )
+from tests.alerts.replaying import replayed, stored, wander
+from tests.crashes import crash_at, crash_everywhere
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,69 +53,6 @@ RULES = (
     {"above": 55.0, "hysteresis": 2.0, "for_s": 5, "keep_firing_s": 5},
     {"above": None, "below": 20.0},
 )
-
-
-def wander(sensors: list[Sensor], *, samples: int, seed: int) -> list[Sample]:
-    """Return values that cross every limit again and again, as a fleet would send them."""
-    dice = random.Random(seed)
-    values = {sensor.pk: dice.uniform(0, 80) for sensor in sensors}
-    made = []
-    for number in range(samples):
-        for sensor in sensors:
-            values[sensor.pk] = min(80.0, max(0.0, values[sensor.pk] + dice.uniform(-15, 15)))
-            made.append(sample(sensor, number * 5, values[sensor.pk], late_s=dice.choice([0, 0, 0, 100])))
-    return made
-
-
-def replayed(rules: list[Rule], samples: list[Sample]) -> list[tuple]:
-    """Return the alerts that one replay of everything gives, from the pure evaluation alone."""
-    series: dict[int, list] = {}
-    for one in samples:
-        (value,) = one.values.values()
-        point = (microseconds(one.measured_at), microseconds(one.received_at), value)
-        series.setdefault(one.sensor_id, []).append(point)
-    found = []
-    for rule in rules:
-        limits = threshold(
-            above=rule.above,
-            below=rule.below,
-            hysteresis=rule.hysteresis,
-            for_s=rule.for_s,
-            keep_firing_s=rule.keep_firing_s,
-        )
-        for sensor_id, points in series.items():
-            _, transitions = evaluate(limits, Progress(), points, interval_us=None)
-            episode = None
-            for item in transitions:
-                if item.change == "firing":
-                    episode = ["firing", item.started, item.at, None, item.value, item.late]
-                elif item.change == "pending":
-                    episode = ["pending", item.started, None, None, item.value, item.late]
-                elif item.change == "dropped":
-                    episode = None
-                elif item.change == "resolved":
-                    episode[0], episode[3], episode[4] = "resolved", item.at, item.value
-                    found.append((rule.pk, sensor_id, *episode))
-                    episode = None
-            if episode:
-                found.append((rule.pk, sensor_id, *episode))
-    return sorted(_comparable(row) for row in found)
-
-
-def _comparable(row: tuple) -> tuple:
-    rule, sensor, state, started, fired, resolved, value, late = row
-    # The value of an open alert follows in steps.
-    return (rule, sensor, started, state, fired or 0, resolved or 0, value if state == "resolved" else None, late)
-
-
-def stored() -> list[tuple]:
-    rows = Alert.objects.values_list(
-        "rule", "sensor", "state", "started_at", "fired_at", "resolved_at", "value", "backfilled"
-    )
-    return sorted(
-        _comparable((*row[:3], *(None if item is None else microseconds(item) for item in row[3:6]), *row[6:]))
-        for row in rows
-    )
 
 
 def test_eight_evaluators_over_all_lanes_make_the_same_transitions_as_one_replay():
@@ -132,17 +69,13 @@ def test_eight_evaluators_over_all_lanes_make_the_same_transitions_as_one_replay
                 store(samples[start : start + 370])
         finally:
             done.set()
-            connection.close()
-
-    writer = threading.Thread(target=ingest)
-    writer.start()
 
     def work():
         while not done.is_set():
             evaluate_waiting(clock=lambda: at(0))
 
-    run_at_once(work, 8)
-    writer.join()
+    with beside(ingest):
+        run_at_once(work, 8)
     evaluate_all()
     assert EvaluationBatch.objects.count() == 0
     expected = replayed(rules, samples)
@@ -150,39 +83,7 @@ def test_eight_evaluators_over_all_lanes_make_the_same_transitions_as_one_replay
     assert stored() == expected
 
 
-class Crash(Exception):  # noqa: N818 - it is no error
-    """Stands for the end of the process."""
-
-
-class CrashAt:
-    """Raises at the n-th statement."""
-
-    def __init__(self, number):
-        self.left = number
-
-    def __call__(self, execute, sql, params, many, context):
-        self.left -= 1
-        if self.left <= 0:
-            raise Crash
-        return execute(sql, params, many, context)
-
-
-def crash_everywhere(work):
-    """Run `work` again and again, ended at its first statement, its second, …, until it comes through."""
-    for number in range(1, 200):
-        try:
-            with connection.execute_wrapper(CrashAt(number)):
-                work()
-        except Crash:
-            continue
-        return number
-    raise AssertionError("it never came through")
-
-
-def test_an_evaluation_ended_at_any_statement_and_repeated_makes_the_same_transitions(monkeypatch):
-    # evaluate_waiting goes on with other lanes after an error; here the error is the end of the process.
-    from alerts.services import lanes  # noqa: PLC0415
-
+def test_an_evaluation_ended_at_any_statement_and_repeated_makes_the_same_transitions():
     network = make_network()
     sensors = [make_sensor(network) for _ in range(3)]
     rules = [make_threshold(network, **fields) for fields in RULES]
@@ -192,10 +93,9 @@ def test_an_evaluation_ended_at_any_statement_and_repeated_makes_the_same_transi
         for lane in store(samples[start : start + 12]):
             before = stored()
             waiting = EvaluationBatch.objects.count()
-            with pytest.raises(Crash), connection.execute_wrapper(CrashAt(8)):
-                lanes.evaluate_lane(lane, now=at(0))
+            assert crash_at(8, lambda lane=lane: evaluate_lane(lane, now=at(0)))
             assert (stored(), EvaluationBatch.objects.count()) == (before, waiting)
-            crashes += crash_everywhere(lambda lane=lane: lanes.evaluate_lane(lane, now=at(0)))
+            crashes += crash_everywhere(lambda lane=lane: evaluate_lane(lane, now=at(0)))
     assert crashes > 100
     assert stored() == replayed(rules, samples)
 
@@ -265,21 +165,56 @@ def test_a_sweep_ended_at_any_statement_and_repeated_makes_the_same_alerts():
     )
 
 
-def test_an_edit_under_load_is_quick_and_the_old_form_opens_nothing_after_it():
+def waiting() -> int:
+    """Return how many connections to this database wait for a lock that somebody else has or comes to have first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return cursor.fetchone()[0]
+
+
+def test_who_begins_to_evaluate_after_an_editor_came_goes_after_the_edit():
+    network = make_network()
+    early, late = make_sensor(network), make_sensor(network)
+    assert lane_of(early.pk) != lane_of(late.pk)
+    rule = make_threshold(network)
+    store([sample(sensor, 1, 51.0) for sensor in (early, late)])
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(execute, sql, params, many, context):
+        if sql.startswith('DELETE FROM "alerts_evaluationbatch"'):
+            is_held.set()
+            go_on.wait(30)
+        return execute(sql, params, many, context)
+
+    def evaluate_and_hold():
+        with connection.execute_wrapper(hold):
+            evaluate_lane(lane_of(early.pk), now=at(1))
+
+    with beside(evaluate_and_hold):
+        assert is_held.wait(30)
+        with beside(lambda: update_rule(rule, above=1_000.0, now=at(2))):
+            wait_until(lambda: waiting() == 1, what="the editor, who waits for the evaluation")
+            with beside(lambda: evaluate_lane(lane_of(late.pk), now=at(3))):
+                wait_until(lambda: waiting() == 2, what="the next evaluation, which waits for the editor")
+                go_on.set()
+    assert history(sensor=early) == [("resolved", 1, 1, 2, "rule_edited")]
+    assert history(sensor=late) == []
+    assert EvaluationBatch.objects.count() == 0
+
+
+def test_an_edit_under_load_gets_its_turn_and_the_old_form_opens_nothing_after_it():
     network = make_network()
     sensors = [make_sensor(network) for _ in range(40)]
     rule = make_threshold(network)
     done = threading.Event()
-    waited: list[float] = []
 
     def ingest():
-        try:
-            second = 0
-            while not done.is_set():
-                second += 1
-                store([sample(sensor, second, 51.0 if second % 2 else 1.0) for sensor in sensors])
-        finally:
-            connection.close()
+        second = 0
+        while not done.is_set():
+            second += 1
+            store([sample(sensor, second, 51.0 if second % 2 else 1.0) for sensor in sensors])
 
     def evaluated():
         """Return how far the samples were evaluated: moves on while evaluators are at work."""
@@ -290,28 +225,18 @@ def test_an_edit_under_load_is_quick_and_the_old_form_opens_nothing_after_it():
             wait_until(lambda: Alert.objects.filter(resolution="cleared").count() > 100, 60, "evaluation under load")
             for above in (1_000.0, 50.0, 1_000.0):
                 before = evaluated()
-                started = time.monotonic()
                 update_rule(rule, above=above, now=at(10**6))
-                waited.append(time.monotonic() - started)
                 wait_until(lambda before=before: evaluated() != before, 60, "the next evaluation")
         finally:
             done.set()
-            connection.close()
-
-    threads = [threading.Thread(target=target) for target in (ingest, edit)]
-    for thread in threads:
-        thread.start()
 
     def work():
         while not done.is_set():
             evaluate_waiting(clock=lambda: at(0))
 
-    run_at_once(work, 6)
-    for thread in threads:
-        thread.join()
+    with beside(ingest, edit):
+        run_at_once(work, 6)
     evaluate_all()
-    assert len(waited) == 3
-    assert max(waited) < 5, waited
     assert Alert.objects.filter(resolution="cleared").count() > 100
     assert Alert.objects.exclude(state="resolved").count() == 0
     # Nothing is open, so no rule has anything to remember of a sensor.
@@ -325,7 +250,6 @@ def test_sensors_are_deleted_and_edited_under_load_without_deadlocks():
     make_threshold(network, above=40.0)
     make_staleness(network, period_s=1, grace_s=0)
     done = threading.Event()
-    errors: list[BaseException] = []
 
     def change():
         try:
@@ -334,15 +258,11 @@ def test_sensors_are_deleted_and_edited_under_load_without_deadlocks():
                     delete_sensor(sensor)
                 else:
                     update_sensor(sensor, period_s=number + 1, now=at(number))
-        except BaseException as error:
-            errors.append(error)
         finally:
             done.set()
-            connection.close()
 
     for sensor in sensors:
         heard(sensor, 0)
-    threading.Thread(target=change).start()
 
     def work():
         second = 0
@@ -353,8 +273,8 @@ def test_sensors_are_deleted_and_edited_under_load_without_deadlocks():
             evaluate_waiting(clock=lambda: at(0))
             sweep(now=at(second + mine))
 
-    run_at_once(work, 4)
-    assert errors == []
+    with beside(change):
+        run_at_once(work, 4)
     evaluate_all()
     sweep(now=at(10_000))
     assert Alert.objects.filter(sensor=None, resolved_at=None).count() == 0

@@ -10,7 +10,7 @@ from alerts.services.configurations import open_failures
 from config.services import Answer, create_revision, mark_published, record_acknowledgements
 from sensors.services import delete_sensor, update_sensor
 from tests.alerts.making import at, drained, history, make_network, make_sensor, make_user, run_at_once
-from tests.alerts.test_concurrency import crash_everywhere
+from tests.crashes import crash_everywhere
 
 pytestmark = pytest.mark.django_db
 MICROSECOND = 0.000_001

@@ -1,63 +1,20 @@
 """Many who count log messages at once, and processes that end at any moment: the transitions of a single one."""
 
-import random
 import threading
 
 import pytest
-from django.db import connection
 
 from alerts.models import Alert, LogNote
 from alerts.services import evaluate_log_lane, update_rule
-from alerts.services.queue import microseconds
-from alerts.windows import NOTHING, count_messages, window
-from tests.alerts.making import at, drained, make_network, make_sensor, run_at_once
+from tests.alerts.making import at, beside, drained, make_network, make_sensor, run_at_once
 from tests.alerts.making_logs import count, entry, make_log_rule, note
-from tests.alerts.test_concurrency import Crash, CrashAt, crash_everywhere
+from tests.alerts.replaying import chatter, replayed_logs, stored
+from tests.crashes import crash_at, crash_everywhere
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RULES = ({"count": 3, "window_s": 10}, {"count": 1, "window_s": 5}, {"count": 2, "window_s": 30})
-
-
-def chatter(sensors, *, messages, seed):
-    """Return messages with times that mostly rise, as a fleet would log them."""
-    dice = random.Random(seed)
-    clocks = dict.fromkeys([sensor.pk for sensor in sensors], 1.0)
-    made = []
-    for _ in range(messages):
-        for sensor in sensors:
-            clocks[sensor.pk] += dice.choice([0, 1, 2, 8, 40])
-            second = max(1.0, clocks[sensor.pk] - dice.choice([0, 0, 0, 3]))
-            made.append(entry(sensor, second, late_s=dice.choice([0, 0, 100])))
-    return made
-
-
-def replayed(rules, batches):
-    """Return the alerts that one replay of everything gives, from the pure counting alone."""
-    found = []
-    for rule in rules:
-        series = {}
-        for batch in batches:
-            for one in sorted(batch):
-                series.setdefault(one.sensor_id, []).append((one.measured, one.received))
-        for sensor_id, messages in series.items():
-            limits = window(count=rule.count, window_s=rule.window_s)
-            _, transitions = count_messages(limits, NOTHING, messages)
-            for item in transitions:
-                if item.change == "firing":
-                    found.append([rule.pk, sensor_id, item.at, None, item.late])
-                else:
-                    found[-1][3] = item.at
-    return sorted((*row[:3], row[3] or 0, row[4]) for row in found)
-
-
-def stored():
-    rows = Alert.objects.values_list("rule", "sensor", "started_at", "resolved_at", "backfilled")
-    return sorted(
-        (rule, sensor, microseconds(started), 0 if ended is None else microseconds(ended), late)
-        for rule, sensor, started, ended, late in rows
-    )
 
 
 def test_many_evaluators_make_the_transitions_of_one():
@@ -76,20 +33,16 @@ def test_many_evaluators_make_the_transitions_of_one():
                 note(batch)
         finally:
             done.set()
-            connection.close()
-
-    writer = threading.Thread(target=ingest)
-    writer.start()
 
     def work():
         while not done.is_set():
             count(0)
 
-    run_at_once(work, 6)
-    writer.join()
+    with beside(ingest):
+        run_at_once(work, 6)
     count(0)
     assert LogNote.objects.count() == 0
-    expected = replayed(rules, batches)
+    expected = replayed_logs(rules, batches)
     assert len(expected) > 300
     assert stored() == expected
     drained(10**6)
@@ -110,12 +63,11 @@ def test_a_count_ended_at_any_statement_and_repeated_makes_the_same_transitions(
         for lane in note(batch):
             before = stored()
             waiting = LogNote.objects.count()
-            with pytest.raises(Crash), connection.execute_wrapper(CrashAt(8)):
-                evaluate_log_lane(lane, now=at(0))
+            assert crash_at(8, lambda lane=lane: evaluate_log_lane(lane, now=at(0)))
             assert (stored(), LogNote.objects.count()) == (before, waiting)
             crashes += crash_everywhere(lambda lane=lane: evaluate_log_lane(lane, now=at(0)))
     assert crashes > 100
-    assert stored() == replayed(rules, batches)
+    assert stored() == replayed_logs(rules, batches)
 
 
 def test_an_edit_while_messages_are_counted_is_followed_by_nothing_of_the_old_form():
@@ -126,13 +78,10 @@ def test_an_edit_while_messages_are_counted_is_followed_by_nothing_of_the_old_fo
     done = threading.Event()
 
     def ingest():
-        try:
-            second = 0
-            while not done.is_set():
-                second += 2
-                note([entry(sensor, second) for sensor in sensors])
-        finally:
-            connection.close()
+        second = 0
+        while not done.is_set():
+            second += 2
+            note([entry(sensor, second) for sensor in sensors])
 
     def edit():
         try:
@@ -142,19 +91,13 @@ def test_an_edit_while_messages_are_counted_is_followed_by_nothing_of_the_old_fo
                 update_rule(rule, count=number, now=at(10**6))
         finally:
             done.set()
-            connection.close()
-
-    threads = [threading.Thread(target=target) for target in (ingest, edit)]
-    for thread in threads:
-        thread.start()
 
     def work():
         while not done.is_set():
             count(0)
 
-    run_at_once(work, 4)
-    for thread in threads:
-        thread.join()
+    with beside(ingest, edit):
+        run_at_once(work, 4)
     count(0)
     assert Alert.objects.filter(resolution="cleared").count() > 0
     assert Alert.objects.exclude(state="resolved").count() == 0

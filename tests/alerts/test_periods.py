@@ -14,6 +14,7 @@ from sensors.models import Network, Sensor
 from sensors.services import delete_sensor, update_network, update_sensor
 from tests.alerts.making import (
     at,
+    beside,
     drained,
     heard,
     history,
@@ -210,22 +211,17 @@ def test_of_a_revision_and_an_answer_at_the_same_time_neither_is_missed(events):
     written, swept = threading.Event(), threading.Event()
 
     def write():
-        try:
-            with transaction.atomic():
-                revise(sensor, {"interval_s": 100}, answer=None)
-                written.set()
-                assert swept.wait(30)
-        finally:
-            connection.close()
+        with transaction.atomic():
+            revise(sensor, {"interval_s": 100}, answer=None)
+            written.set()
+            assert swept.wait(30)
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    assert written.wait(30)
-    record_acknowledgements([Answer(sensor.pk, first, success=True)], now=at(1))
-    sweep(now=at(2))
-    assert periods() == [(sensor.pk, 60, False)]
-    swept.set()
-    writer.join(30)
+    with beside(write):
+        assert written.wait(30)
+        record_acknowledgements([Answer(sensor.pk, first, success=True)], now=at(1))
+        sweep(now=at(2))
+        assert periods() == [(sensor.pk, 60, False)]
+        swept.set()
     sweep(now=at(3))
     assert periods() == [(sensor.pk, 300, False)]
 

@@ -1,7 +1,6 @@
 """Rolling up: what is counted, what comes late, what it costs, and what a crash leaves."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from telemetry.models import Attribute, HourRollup, MinuteRollup, RollupMark, Ro
 from telemetry.queries import sources
 from telemetry.queries.series import series
 from telemetry.rollups import rolling, summing
+from tests.crashes import Crash, CrashAt
 from tests.telemetry.rolling import HOUR, marks, roll_up, rolled, scan, store, stored, summed
 from tests.telemetry.rows import T0, make_sensor, put_measurements
 
@@ -247,24 +247,6 @@ def test_many_marked_hours_are_read_with_what_lies_between(sensor: Sensor, monke
 # --- Whatever ends a step before its commit --------------------------------------------------------
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def at_statement(number: int) -> Callable[..., Any]:
-    """Return a wrapper of Django's that lets `number` statements pass and ends the next one."""
-    left = [number]
-
-    def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        left[0] -= 1
-        # Once: what follows is the rollback.
-        if left[0] == -1:
-            raise KilledError(sql)
-        return run(sql, params, many, context)
-
-    return execute
-
-
 def everything() -> list[Any]:
     """Return all that rolling up writes."""
     return [
@@ -304,9 +286,9 @@ def test_a_step_that_is_killed_anywhere_changes_nothing(
     while True:
         with transaction.atomic():
             try:
-                with connection.execute_wrapper(at_statement(killed)):
+                with connection.execute_wrapper(CrashAt(killed + 1)):
                     run()
-            except KilledError as error:
+            except Crash as error:
                 if "RELEASE SAVEPOINT" in str(error):
                     # That is the commit; all that came before it was ended.
                     break
