@@ -135,13 +135,20 @@ def target_json(target: NotificationTarget) -> dict[str, Any]:
     }
 
 
+# What must be loaded with a notification so that `notification_json` needs no query.
+NOTIFICATION_RELATIONS: Final = ("alert", "target__network")
+
+
 def notification_json(notification: Notification) -> dict[str, Any]:
-    """Return `notification` as the API shows it; load it with its target and network."""
-    target = notification.target
+    """Return `notification` as the API shows it; load it with NOTIFICATION_RELATIONS."""
+    target, alert = notification.target, notification.alert
     return {
         "id": notification.pk,
         "network": target.network.slug,
-        "alert": notification.alert_id,
+        "alert": alert.pk,
+        "rule_name": alert.rule_name,
+        "sensor": alert.sensor_identifier or None,
+        "gateway": alert.gateway_identifier or None,
         "target": target.pk,
         "target_name": target.name,
         "event": notification.event,

@@ -74,10 +74,11 @@ class SilenceFilters(django_filters.FilterSet):
 
 
 class TargetFilters(django_filters.FilterSet):
-    """`network` (repeatable) and `enabled` of notification targets."""
+    """`network` (repeatable), `enabled` and `search` of notification targets."""
 
     network = TextsFilter(field_name="network__slug", label="Slug; repeatable: any of them.")
     enabled = django_filters.BooleanFilter()
+    search = django_filters.CharFilter(field_name="name", lookup_expr="icontains", label="Part of the name.")
 
     class Meta:
         model = NotificationTarget

@@ -16,7 +16,7 @@ from alerts.api.filters import NotificationFilters, TargetFilters
 from alerts.api.notification_serializers import NotificationSerializer, TargetSerializer, TargetTestSerializer
 from alerts.api.serializers import EmptySerializer
 from alerts.models import Notification, NotificationTarget
-from alerts.rendering import TARGET_RELATIONS
+from alerts.rendering import NOTIFICATION_RELATIONS, TARGET_RELATIONS
 from sensors.api.permissions import caller, require_role
 from sensors.api.views import FleetViewSet
 from sensors.models import Role
@@ -101,4 +101,4 @@ class NotificationViewSet(FleetViewSet):
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the visible notifications with what is shown of them."""
-        return queries.visible_notifications(self.request.user).select_related("target__network")
+        return queries.visible_notifications(self.request.user).select_related(*NOTIFICATION_RELATIONS)

@@ -184,6 +184,9 @@ def test_what_was_told_is_shown(world, receiver):
         "id": row.pk,
         "network": world.network.slug,
         "alert": row.alert_id,
+        "rule_name": "Hot",
+        "sensor": world.sensor.identifier,
+        "gateway": None,
         "target": target.pk,
         "target_name": "Hook",
         "event": "firing",
@@ -223,6 +226,8 @@ def test_notifications_are_filtered(world, receiver):
         assert world.viewer.get(f"notifications/?{query}").status_code == 400, query
     assert len(listed(world.viewer, "notification-targets/", enabled="true", network=world.network.slug)) == 1
     assert listed(world.viewer, "notification-targets/", enabled="false") == []
+    assert [row["name"] for row in listed(world.viewer, "notification-targets/", search="hoo")] == ["Hook"]
+    assert listed(world.viewer, "notification-targets/", search="mail") == []
 
 
 @pytest.mark.parametrize("path", ["notifications/", "notification-targets/"])
