@@ -5,8 +5,8 @@ import { codeBlock, publishLine } from "./connect-help.js";
 import { askForWord, openDialog } from "./dialog.js";
 import { h } from "./dom.js";
 import { field, labelsOf, number, offer, text } from "./form.js";
+import { networkField } from "./networks.js";
 import { report } from "./toast.js";
-import { networksWith } from "./viewer.js";
 
 const NO_GATEWAY = [{ value: "", text: "None" }];
 
@@ -15,8 +15,6 @@ const NO_GATEWAY = [{ value: "", text: "None" }];
  * @param {{network?: string, then?: () => void}} [options] network: the slug that is chosen at first
  */
 export async function addSensor({ network, then } = {}) {
-  const networks = networksWith("operator");
-  const chosen = network ?? networks[0]?.slug ?? "";
   const gateway = field({ name: "gateway", label: "Gateway", kind: "select", choices: NO_GATEWAY });
   let identifier = "";
   const body = [
@@ -27,24 +25,13 @@ export async function addSensor({ network, then } = {}) {
       placeholder: "boiler-1",
       hint: "The last level of its MQTT topics: letters, digits, - and _. It never changes.",
     }),
-    h(
-      "div",
-      { class: "row" },
-      field({
-        name: "network",
-        label: "Network",
-        kind: "select",
-        value: chosen,
-        choices: networks.map(({ slug, name }) => ({ value: slug, text: name })),
-      }),
-      gateway,
-    ),
+    h("div", { class: "row" }, networkField({ chosen: network }), gateway),
     ...commonFields({ name: "", labels: {}, period_s: 60, grace_s: 30 }),
   ];
   const gatewaySelect = /** @type {HTMLSelectElement} */ (gateway.querySelector("select"));
   const networkSelect = /** @type {HTMLSelectElement} */ (body[1].querySelector("select"));
   networkSelect.addEventListener("change", () => void offerGateways(gatewaySelect, networkSelect.value));
-  void offerGateways(gatewaySelect, chosen);
+  void offerGateways(gatewaySelect, networkSelect.value);
   const made = await openDialog({
     title: "Add a sensor",
     body,

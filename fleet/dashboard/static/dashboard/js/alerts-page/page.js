@@ -9,10 +9,11 @@ import {
   subjectLink,
   valueWords,
 } from "../alert-actions.js";
-import { button, fill, gathered, h, part, renew } from "../dom.js";
+import { button, fill, gathered, h, part } from "../dom.js";
 import { Filters } from "../filters.js";
-import { offer } from "../form.js";
 import { count, pill } from "../format.js";
+import { offerNetworks } from "../networks.js";
+import { showSegments } from "../segments.js";
 import { startShell } from "../shell.js";
 import { onStats } from "../stats.js";
 import { emptyState, Pages, Rows } from "../table.js";
@@ -37,10 +38,7 @@ const VIEWS = [
 
 const live = startShell({ statsEvery_ms: STATS_EVERY_MS });
 const form = /** @type {HTMLFormElement} */ (part("filters"));
-offer(
-  /** @type {HTMLSelectElement} */ (form.elements.namedItem("network")),
-  viewer.networks.map(({ slug, name }) => ({ value: slug, text: name })),
-);
+offerNetworks(form);
 const rows = new Rows(part("alerts"), {
   key: (/** @type {any} */ alert) => String(alert.id),
   columns: [
@@ -95,20 +93,7 @@ function viewOf(name) {
 
 function showViews() {
   const current = viewOf(filters.values().state);
-  renew(
-    part("states"),
-    VIEWS.map((view) =>
-      h(
-        "button",
-        {
-          type: "button",
-          "aria-pressed": String(view === current),
-          click: () => filters.set({ state: view.name }),
-        },
-        view.words,
-      ),
-    ),
-  );
+  showSegments(part("states"), VIEWS, current.name, (state) => filters.set({ state }));
 }
 
 /** @param {any[]} alerts @param {import("../api.js").Page} page */

@@ -4,6 +4,7 @@ import { get, getAll } from "../api.js";
 import { button, part } from "../dom.js";
 import { Filters } from "../filters.js";
 import { offer } from "../form.js";
+import { offerNetworks } from "../networks.js";
 import { addSensor } from "../sensor-forms.js";
 import { startShell } from "../shell.js";
 import { askSoon, onStats } from "../stats.js";
@@ -35,10 +36,7 @@ onStats((fresh) => {
 });
 live.on("status", askSoon);
 
-offer(
-  select("network"),
-  viewer.networks.map(({ slug, name }) => ({ value: slug, text: name })),
-);
+offerNetworks(form);
 void offerGateways();
 if (networksWith("operator").length) {
   part("page-actions").append(

@@ -5,7 +5,7 @@ import { openDialog } from "../dialog.js";
 import { afterPause, h } from "../dom.js";
 import { checked, field, labelsOf, number, text } from "../form.js";
 import { quantity } from "../format.js";
-import { networkName, networksWith } from "../viewer.js";
+import { networkField } from "../networks.js";
 import { trialPart } from "./trial.js";
 import { KINDS } from "./words.js";
 
@@ -162,7 +162,7 @@ export function editRule(rule) {
     title: rule ? `Edit “${rule.name}”` : "Add a rule",
     body: [
       field({ name: "name", label: "Name", value: rule?.name ?? "", placeholder: "Too hot" }),
-      h("div", { class: "row" }, networkField(rule), severityField(rule)),
+      h("div", { class: "row" }, networkField({ kept: rule?.network }), severityField(rule)),
       h("div", { class: "row" }, kind, scope),
       scopePlace,
       matches,
@@ -214,21 +214,6 @@ function scopeOf(rule) {
   if (rule?.scope) return rule.scope;
   if (Object.keys(rule?.labels ?? {}).length) return "labels";
   return rule?.sensors?.length ? "sensors" : "network";
-}
-
-/** @param {any} rule */
-function networkField(rule) {
-  const networks = rule
-    ? [{ value: rule.network, text: networkName(rule.network) }]
-    : networksWith("operator").map(({ slug, name }) => ({ value: slug, text: name }));
-  return field({
-    name: "network",
-    label: "Network",
-    kind: "select",
-    value: rule?.network ?? networks[0]?.value,
-    disabled: Boolean(rule),
-    choices: networks,
-  });
 }
 
 /** @param {any} rule */

@@ -4,12 +4,13 @@ import { patch, post, remove } from "../api.js";
 import { ask } from "../dialog.js";
 import { button, fill, h, part } from "../dom.js";
 import { Filters } from "../filters.js";
-import { offer } from "../form.js";
 import { labelChips, pill, quantity } from "../format.js";
+import { offerNetworks } from "../networks.js";
+import { enabledSwitch, rowActions } from "../row-actions.js";
 import { startShell } from "../shell.js";
 import { emptyState, Pages, Rows } from "../table.js";
 import { report, toast } from "../toast.js";
-import { may, networkName, networksWith, viewer } from "../viewer.js";
+import { may, networkName, networksWith } from "../viewer.js";
 import { editRule } from "./form.js";
 import { condition, KINDS } from "./words.js";
 
@@ -19,10 +20,7 @@ const matched = new Map();
 
 startShell().watch({});
 const form = /** @type {HTMLFormElement} */ (part("filters"));
-offer(
-  /** @type {HTMLSelectElement} */ (form.elements.namedItem("network")),
-  viewer.networks.map(({ slug, name }) => ({ value: slug, text: name })),
-);
+offerNetworks(form);
 const rows = new Rows(part("rules"), {
   key: (/** @type {any} */ rule) => String(rule.id),
   columns: [
@@ -124,54 +122,16 @@ function scopeCell(rule) {
 
 /** @param {any} rule */
 function enabledCell(rule) {
-  if (!may(rule.network, "operator"))
-    return rule.enabled ? "enabled" : h("span", { class: "soft" }, "disabled");
-  const box = h("input", {
-    type: "checkbox",
-    role: "switch",
-    class: "switch",
-    checked: rule.enabled,
-    "aria-label": `${rule.name} is enabled`,
-    change: async () => {
-      try {
-        rows.update(await patch(`alert-rules/${rule.id}/`, { enabled: box.checked }));
-        toast(box.checked ? "The rule is enabled." : "The rule is disabled; its open alerts were resolved.");
-      } catch (error) {
-        box.checked = !box.checked;
-        report(error);
-      }
-    },
+  return enabledSwitch(rule, async (enabled) => {
+    rows.update(await patch(`alert-rules/${rule.id}/`, { enabled }));
+    toast(enabled ? "The rule is enabled." : "The rule is disabled; its open alerts were resolved.");
   });
-  return h(
-    "label",
-    { class: "check" },
-    box,
-    h("span", { class: "sub" }, rule.enabled ? "enabled" : "disabled"),
-  );
 }
 
 /** @param {any} rule */
 function actionsCell(rule) {
-  if (!may(rule.network, "operator")) return null;
   const current = () => rows.items.get(String(rule.id)) ?? rule;
-  return h(
-    "div",
-    { class: "actions" },
-    button("Edit", {
-      tone: "quiet",
-      icon: "edit",
-      only: true,
-      label: `Edit ${rule.name}`,
-      press: () => void edit(current()),
-    }),
-    button("Delete", {
-      tone: "quiet",
-      icon: "trash",
-      only: true,
-      label: `Delete ${rule.name}`,
-      press: () => void erase(current()),
-    }),
-  );
+  return rowActions(rule, { edit: () => void edit(current()), erase: () => void erase(current()) });
 }
 
 /** @param {any} rule */
