@@ -1,6 +1,7 @@
 """Fixtures that every test may use. The servers themselves are started by tests/servers.py."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
 from telemetry import attributes
+from tests.alerts.receiver import Receiver, receiving
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +45,14 @@ def django_db_setup(
 
 # The test database's name, once it is made.
 _made: list[str] = []
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    """Return a webhook on loopback to which notifications of this process may go."""
+    settings.NOTIFICATION_PRIVATE_TARGETS = ["127.0.0.1"]
+    with receiving() as server:
+        yield server
 
 
 TELEMETRY = ("telemetry_measurement", "telemetry_heartbeat", "telemetry_logmessage")

@@ -11,6 +11,7 @@ urlpatterns = [
     path("alerts/", views.alerts, name="alerts"),
     path("alerts/<int:pk>/", views.alert, name="alert"),
     path("rules/", views.rules, name="rules"),
+    path("notifications/", views.notifications, name="notifications"),
     path("networks/", views.networks, name="networks"),
     path("ingest/", views.ingest, name="ingest"),
     path("login/", auth.LoginView.as_view(), name="login"),

@@ -21,6 +21,8 @@ from sensors.queries import STATUSES, visible, visible_networks, visible_sensors
 # Enough to fill a screen while the first answer is on its way; rows that come take their place.
 SKELETON_ROWS: Final = range(8)
 SKELETON_CELLS: Final = range(6)
+TARGET_ROWS: Final = range(2)
+TOLD_CELLS: Final = range(5)
 SENSOR_FACTS: Final = (
     "Last seen", "Network", "Gateway", "Expected every", "Running", "Newest revision", "Acknowledged",
 )  # fmt: skip
@@ -66,6 +68,18 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
 def rules(request: HttpRequest) -> HttpResponse:
     """Answer with the list of rules."""
     return _page(request, "rules")
+
+
+@page
+def notifications(request: HttpRequest) -> HttpResponse:
+    """Answer with the list of notification targets, and of what they were told."""
+    return _page(
+        request,
+        "notifications",
+        target_rows=TARGET_ROWS,
+        told_cells=TOLD_CELLS,
+        schemes=sorted(settings.NOTIFICATION_SCHEMES),
+    )
 
 
 @page

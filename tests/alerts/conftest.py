@@ -1,6 +1,5 @@
 """A network with one sensor, its people and rule, who is told of it, callers of the API, and the live events sent."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,7 @@ from sensors import live
 from sensors.models import Network, Role, Sensor, User
 from sensors.services import set_member
 from tests.alerts.making import make_network, make_sensor, make_target, make_threshold, make_user
-from tests.alerts.receiver import Receiver, receiving
+from tests.alerts.receiver import Receiver
 from tests.api.callers import Caller
 from tests.api.callers import make_network as make_shared_network
 from tests.api.callers import make_user as make_caller
@@ -66,14 +65,6 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str, 
 
     monkeypatch.setattr(live, "send_event", keep)
     return sent
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    """Return a server on loopback to which notifications may go."""
-    settings.NOTIFICATION_PRIVATE_TARGETS = ["127.0.0.1"]
-    with receiving() as server:
-        yield server
 
 
 @pytest.fixture

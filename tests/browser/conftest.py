@@ -43,7 +43,9 @@ def shared_web(
 ) -> Iterator[WebProcess]:
     """Return a running daphne."""
     with django_db_blocker.unblock():
-        web = WebProcess(log=tmp_path_factory.mktemp("web") / "web.log").start()
+        # Where the tests' webhooks listen.
+        allowed = {"NOTIFICATION_PRIVATE_TARGETS": "127.0.0.1"}
+        web = WebProcess(log=tmp_path_factory.mktemp("web") / "web.log", **allowed).start()
         yield web
         web.stop()
 

@@ -5,6 +5,8 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from config.services import create_revision
+from sensors.models import User
+from tests.alerts.making import make_target
 from tests.browser.pages import log, measure
 
 pytestmark = pytest.mark.browser
@@ -56,6 +58,16 @@ CONTRASTS = """(pairs) => {
   });
 }"""
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+# What of the bar reaches beyond the window, or into what stands after it.
+ESCAPING = """() => {
+  const parts = [...document.querySelectorAll(".brand, .nav a, .bar-end")];
+  const boxes = parts.map((element) => [element.textContent.trim(), element.getBoundingClientRect()]);
+  const inside = (box) => box.left >= 0 && box.right <= innerWidth;
+  const apart = (one, other) => one.right <= other.left + 1 || other.right <= one.left + 1
+    || one.bottom <= other.top || other.bottom <= one.top;
+  const meets = ([, box], index) => boxes.some(([, other], at) => at !== index && !apart(box, other));
+  return boxes.filter((part, index) => !inside(part[1]) || meets(part, index)).map(([words]) => words);
+}"""
 NAMELESS = """() => [...document.querySelectorAll("a, button, input, select, textarea, summary")]
   .filter((element) => element.checkVisibility() && element.type !== "hidden")
   .filter((element) => !(element.textContent.trim() || element.getAttribute("aria-label")
@@ -70,7 +82,8 @@ def furnish(world):
         measure(name, ago_s=ago_s, temperature=20 + ago_s / 100, humidity=40, a_rather_long_attribute_name="text " * 20)
     log(name, "A subject that goes on and on " * 6, details="line\n" * 5)
     create_revision(world.sensors[0], values={"key": "value " * 20}, author=world.ada, now=timezone.now())
-    return ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/networks/"]
+    make_target(world.network, "json://1.1.1.1/hook", name="A name that goes on and on " * 5)
+    return ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/notifications/", "/networks/"]
 
 
 def settle(page):
@@ -125,6 +138,18 @@ def test_every_page_fits_its_window_and_every_control_has_a_name(site, world):
             assert page.evaluate(NAMELESS) == [], path
         assert page.locator("h1").count() == 1
         assert page.locator("main").count() == 1
+
+
+def test_the_bar_has_room_for_the_pages_of_staff(site, world):
+    User.objects.filter(pk=world.ada.pk).update(is_staff=True)
+    page = site.go("/ingest/", live=True)
+    expect(page.locator("nav a")).to_have_count(6)
+    page.locator("[data-part=alert-count]").evaluate("badge => { badge.hidden = false; badge.textContent = '1,234'; }")
+    # Just above the width below which the pages move to the bottom, too.
+    for width in (*WIDTHS, 801):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(OVERFLOW) <= 0, width
+        assert page.evaluate(ESCAPING) == [], width
 
 
 def test_a_dialog_takes_the_keyboard_and_gives_it_back(site, world):

@@ -7,7 +7,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from alerts.models import Alert
-from alerts.services import create_rule
+from alerts.services import create_rule, create_target
 from config.models import Revision
 from config.services import create_revision, mark_published
 from sensors import services
@@ -221,13 +221,15 @@ def test_who_only_reads_is_offered_no_changes(open_site, world):
     create_rule(world.network, name="Hot", kind="threshold", attribute="t", above=50.0, author=None)
     create_revision(world.sensors[0], values={"a": 1}, author=None, now=timezone.now())
     make_alert(world)
+    create_target(world.network, name="Duty", url="json://1.1.1.1/hook", author=None, now=timezone.now(), enabled=False)
     site = open_site().enter(world.ada)
-    words = re.compile(r"^(Add|New|Edit|Delete|Restore|Acknowledge|Resolve|Silence)\b")
+    words = re.compile(r"^(Add|New|Edit|Delete|Restore|Acknowledge|Resolve|Silence|Send)\b")
     ready = {
         "/": "[data-part=sensors] tbody .name",
         f"/sensors/{world.names[0]}/": ".revision",
         "/alerts/": "[data-part=alerts] tbody .name",
         "/rules/": "[data-part=rules] tbody .name",
+        "/notifications/": "[data-part=targets] tbody .name",
         "/networks/": "text=Members",
     }
     for path, selector in ready.items():

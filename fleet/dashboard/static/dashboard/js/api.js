@@ -62,9 +62,14 @@ export async function getAll(path, query = {}, most = 5_000) {
   return rows;
 }
 
-/** @param {string} path @param {unknown} [body] @returns {Promise<any>} */
-export function post(path, body = {}) {
-  return request("POST", BASE + path, body);
+/**
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {{timeout_ms?: number}} [options] for what takes longer than others
+ * @returns {Promise<any>}
+ */
+export function post(path, body = {}, { timeout_ms } = {}) {
+  return request("POST", BASE + path, body, undefined, timeout_ms);
 }
 
 /**
@@ -112,8 +117,9 @@ export function toLogin() {
  * @param {string} url
  * @param {unknown} [body]
  * @param {AbortSignal} [signal]
+ * @param {number} [timeout_ms]
  */
-async function request(method, url, body, signal) {
+async function request(method, url, body, signal, timeout_ms = TIMEOUT_MS) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
@@ -126,8 +132,8 @@ async function request(method, url, body, signal) {
       body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
       credentials: "same-origin",
       signal: signal
-        ? AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
-        : AbortSignal.timeout(TIMEOUT_MS),
+        ? AbortSignal.any([signal, AbortSignal.timeout(timeout_ms)])
+        : AbortSignal.timeout(timeout_ms),
     });
   } catch (error) {
     if (signal?.aborted) throw error;

@@ -61,9 +61,11 @@ export class Filters {
   }
 
   changed() {
-    const parameters = new URLSearchParams();
+    // What another form of the page keeps there stays.
+    const parameters = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(this.values())) {
       if (value !== "" && value !== this.defaults[name]) parameters.set(name, value);
+      else parameters.delete(name);
     }
     const query = parameters.toString();
     history.replaceState(null, "", query ? `?${query}` : location.pathname);

@@ -73,6 +73,8 @@ export function field({ name, label, value = "", hint = "", kind = "text", choic
       type: kind,
       step: kind === "number" ? (options.step ?? "any") : options.step,
       autocomplete: "off",
+      // A browser may send what it checks to a server of its maker.
+      spellcheck: options.code ? "false" : null,
       value: text,
     });
   }

@@ -64,18 +64,22 @@ const PILLS = {
   warning: { words: "warning", tone: "warn", icon: "warning" },
   error: { words: "error", tone: "bad", icon: "cross" },
   critical: { words: "critical", tone: "bad", icon: "warning" },
+  waiting: { words: "waiting", tone: "info", icon: "clock" },
+  sent: { words: "sent", tone: "good", icon: "tick" },
+  dropped: { words: "dropped", tone: "", icon: "dashed" },
 };
 
 /**
  * Returns a status, state or severity as a coloured pill with an icon and the word itself.
  * @param {string} name
  * @param {string} [words] in place of the name
+ * @param {string} [hint] in place of the usual one
  */
-export function pill(name, words) {
+export function pill(name, words, hint) {
   const known = PILLS[name] ?? { words: name, tone: "", icon: "info" };
   return h(
     "span",
-    { class: "pill", "data-tone": known.tone, "data-value": name, title: known.hint },
+    { class: "pill", "data-tone": known.tone, "data-value": name, title: hint ?? known.hint },
     icon(known.icon),
     words ?? known.words,
   );

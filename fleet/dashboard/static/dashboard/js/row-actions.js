@@ -30,7 +30,7 @@ export function enabledSwitch(row, change) {
   });
   return h(
     "label",
-    { class: "check" },
+    { class: "check nowrap" },
     box,
     h("span", { class: "sub" }, row.enabled ? "enabled" : "disabled"),
   );

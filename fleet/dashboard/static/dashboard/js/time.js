@@ -114,12 +114,31 @@ export function at(moment) {
   return h("time", { datetime: moment, title: exact(moment) }, brief(moment));
 }
 
-/** Keeps every <time> made by `ago` right, once a second. */
+/**
+ * Returns how long it takes until `moment`, a time of the server's: "in 12 s"; once it is over, "in a moment".
+ * @param {string | number | Date} moment
+ */
+function ahead(moment) {
+  const wait_ms = new Date(moment).getTime() - now();
+  return wait_ms < SECOND ? "in a moment" : `in ${duration(wait_ms / SECOND)}`;
+}
+
+/**
+ * Returns a <time> that says how long it takes until `moment`, keeps saying it right, and is exact on hover.
+ * @param {string} moment
+ * @returns {HTMLElement}
+ */
+export function until(moment) {
+  return h("time", { datetime: moment, title: exact(moment), "data-until": true }, ahead(moment));
+}
+
+/** Keeps every <time> made by `ago` or `until` right, once a second. */
 export function keepTimes() {
   setInterval(() => {
     if (document.hidden) return;
-    for (const element of document.querySelectorAll("time[data-ago]")) {
-      const text = relative(/** @type {HTMLTimeElement} */ (element).dateTime);
+    for (const element of document.querySelectorAll("time[data-ago], time[data-until]")) {
+      const { dateTime, dataset } = /** @type {HTMLTimeElement} */ (element);
+      const text = dataset.until === undefined ? relative(dateTime) : ahead(dateTime);
       if (element.textContent !== text) element.textContent = text;
     }
   }, SECOND);
