@@ -202,6 +202,22 @@ def test_a_rule_is_made_says_for_how_many_sensors_it_holds_and_is_drawn(site, wo
     assert (rule.above, rule.enabled, rule.scope) == (50.0, False, "network")
 
 
+def test_a_rule_about_the_bridges_says_so_and_counts_no_sensors(site, world):
+    page = site.go("/rules/")
+    page.click("[data-part=page-actions] button")
+    page.fill("dialog input[name=name]", "Bridge is away")
+    page.select_option("dialog [name=kind]", "bridge_away")
+    expect(page.locator("dialog [name=scope]")).to_be_hidden()
+    page.click("dialog button[type=submit]")
+    create_rule(world.network, name="Silent", kind="staleness", author=None)
+    page.reload()
+    rows = page.locator("[data-part=rules] tbody tr")
+    # Counted after the row above it, which is not counted.
+    expect(rows.filter(has_text="Silent")).to_contain_text("3 sensors")
+    expect(rows.filter(has_text="Bridge is away")).to_contain_text("the bridges")
+    expect(rows.filter(has_text="Bridge is away")).not_to_contain_text("sensors")
+
+
 def test_a_rule_is_tried_on_the_past_before_it_is_made(site, world):
     for ago_s, temperature in ((50, 20.0), (40, 51.0), (30, 20.0), (20, 60.0), (10, 20.0)):
         measure(world.names[0], ago_s=ago_s, temperature=temperature)

@@ -147,11 +147,11 @@ export function editRule(rule) {
   const choose = () => {
     kindPlace.replaceChildren(...byKind[kindSelect.value]);
     trial.hidden = !VALUE_KINDS.includes(kindSelect.value);
-    // The bridges serve the whole network.
-    const isOfNetwork = kindSelect.value === "bridge_away";
-    if (isOfNetwork) scopeSelect.value = "network";
-    scopeSelect.disabled = isOfNetwork;
-    matches.hidden = isOfNetwork;
+    // The bridges serve all sensors, and there is none to choose.
+    const isAboutBridges = kindSelect.value === "bridge_away";
+    if (isAboutBridges) scopeSelect.value = "network";
+    scope.hidden = isAboutBridges;
+    matches.hidden = isAboutBridges;
     scopePlace.replaceChildren(...byScope[scopeSelect.value]);
   };
   kindSelect.addEventListener("change", choose);

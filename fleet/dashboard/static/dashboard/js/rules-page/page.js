@@ -82,7 +82,7 @@ function show(rules) {
  * @param {any[]} rules
  */
 async function countMatches(rules) {
-  const waiting = rules.filter((rule) => may(rule.network, "operator"));
+  const waiting = rules.filter((rule) => rule.kind !== "bridge_away" && may(rule.network, "operator"));
   const work = async () => {
     for (let rule = waiting.shift(); rule; rule = waiting.shift()) {
       const { id, kind, network, labels, sensors } = rule;
@@ -106,6 +106,9 @@ async function edit(rule) {
 
 /** @param {any} rule */
 function scopeCell(rule) {
+  // The service's own, which serve all networks; the rule's network is told.
+  if (rule.kind === "bridge_away")
+    return [h("span", {}, "the bridges"), h("span", { class: "sub" }, networkName(rule.network))];
   const labels =
     Object.keys(rule.labels ?? {}).length > 0 && h("span", { class: "chips" }, labelChips(rule.labels));
   const listed = rule.sensors?.length > 0 && quantity(rule.sensors.length, "listed sensor");
