@@ -26,7 +26,7 @@ TOLD_CELLS: Final = range(5)
 SENSOR_FACTS: Final = (
     "Last seen", "Network", "Gateway", "Expected every", "Running", "Newest revision", "Acknowledged",
 )  # fmt: skip
-ALERT_FACTS: Final = ("Sensor", "Fires when", "Value", "Started", "Lasts", "Acknowledged")
+ALERT_FACTS: Final = ("Sensor", "Network", "Fires when", "Newest value", "Started", "Lasts", "Acknowledged")
 DEFAULT_MQTT_PORT: Final = 1883
 
 Page = Callable[..., HttpResponse]
@@ -61,7 +61,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
 def alert(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer with one alert's page; 404 for what is not there and for what is another's."""
     found = get_object_or_404(visible(request.user, Alert.objects.select_related("network")), pk=pk)
-    return _page(request, "alert", section="alerts", alert=found, facts=ALERT_FACTS)
+    return _page(request, "alert", section="alerts", alert=found, facts=ALERT_FACTS, told_cells=range(4))
 
 
 @page

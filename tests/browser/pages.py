@@ -65,7 +65,8 @@ class Site:
         if message.type != "error" and "Content Security Policy" not in message.text:
             return
         if not any(part in message.text for part in self.expected):
-            self.problems.append(f"console: {message.text}")
+            # What could not be loaded is named by its location alone.
+            self.problems.append(f"console: {message.text} {message.location.get('url', '')}")
 
     def _on_end(self, _request: Request) -> None:
         self._under_way -= 1

@@ -4,9 +4,21 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from alerts.models import Notification
+from alerts.services import create_rule
 from config.services import create_revision
 from sensors.models import User
-from tests.alerts.making import make_target
+from tests.alerts.making import (
+    make_bridge_rule,
+    make_gateway,
+    make_gateway_rule,
+    make_rate,
+    make_staleness,
+    make_target,
+    make_threshold,
+)
+from tests.alerts.making_logs import make_log_rule
+from tests.browser.making import make_alert
 from tests.browser.pages import log, measure
 
 pytestmark = pytest.mark.browser
@@ -82,8 +94,33 @@ def furnish(world):
         measure(name, ago_s=ago_s, temperature=20 + ago_s / 100, humidity=40, a_rather_long_attribute_name="text " * 20)
     log(name, "A subject that goes on and on " * 6, details="line\n" * 5)
     create_revision(world.sensors[0], values={"key": "value " * 20}, author=world.ada, now=timezone.now())
-    make_target(world.network, "json://1.1.1.1/hook", name="A name that goes on and on " * 5)
-    return ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/notifications/", "/networks/"]
+    target = make_target(world.network, "json://1.1.1.1/hook", name="A name that goes on and on " * 5)
+    alerts = [make_alert(rule, about=about, value=0, detail="On and on. " * 40) for rule, about in watched(world)]
+    for alert in alerts:
+        Notification.objects.create(
+            alert=alert,
+            target=target,
+            event="escalation",
+            created_at=alert.created_at,
+            due_at=alert.created_at,
+            last_error="An error that goes on and on " * 10,
+        )
+    pages = ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/notifications/", "/networks/"]
+    return [*pages, *(f"/alerts/{alert.pk}/" for alert in alerts)]
+
+
+def watched(world):
+    """Return a rule of each kind, and what an alert by it is about."""
+    network, sensor = world.network, world.sensors[0]
+    return [
+        (make_threshold(network, name="A rule that goes on and on " * 5), sensor),
+        (make_rate(network, above=1.0), sensor),
+        (make_staleness(network), sensor),
+        (make_gateway_rule(network), make_gateway(network)),
+        (make_bridge_rule(network), None),
+        (make_log_rule(network, log_severity="info"), sensor),
+        (create_rule(network, name="Refused", kind="configuration_failure", author=None), sensor),
+    ]
 
 
 def settle(page):

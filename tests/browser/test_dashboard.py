@@ -6,12 +6,12 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from alerts.models import Alert
 from alerts.services import create_rule, create_target
 from config.models import Revision
 from config.services import create_revision, mark_published
 from sensors import services
 from sensors.models import Role
+from tests.browser.making import make_alert
 from tests.browser.pages import answer, log, measure
 from tests.waiting import wait_until
 
@@ -22,24 +22,10 @@ def row(site, identifier):
     return site.page.locator(f'[data-part=sensors] tr[data-key="{identifier}"]')
 
 
-def make_alert(world, **fields):
-    now = timezone.now()
-    sensor = world.sensors[0]
-    values = {
-        "network": world.network,
-        "sensor": sensor,
-        "sensor_identifier": sensor.identifier,
-        "rule_name": "Too hot",
-        "rule_snapshot": {"kind": "threshold", "attribute": "temperature", "above": 50.0, "severity": "critical"},
-        "state": "firing",
-        "severity": "critical",
-        "value": 51.5,
-        "started_at": now,
-        "fired_at": now,
-        "created_at": now,
-        "updated_at": now,
-    }
-    return Alert.objects.create(**values | fields)
+def make_hot_rule(world):
+    return create_rule(
+        world.network, name="Too hot", kind="threshold", attribute="temperature", above=50.0, author=None
+    )
 
 
 def test_the_login_leads_to_the_overview_which_shows_the_sensors_and_counts_them(open_site, world):
@@ -166,7 +152,7 @@ def test_markup_in_a_log_message_stays_text(site, world):
 
 
 def test_an_alert_is_acknowledged_and_resolved(site, world):
-    alert = make_alert(world)
+    alert = make_alert(make_hot_rule(world), about=world.sensors[0], value=51.5)
     page = site.go("/alerts/", live=True)
     expect(page.locator("[data-part=alerts] tbody tr")).to_have_count(1)
     expect(page.locator("[data-part=alert-count]")).to_have_text("1")
@@ -234,9 +220,8 @@ def test_a_rule_is_tried_on_the_past_before_it_is_made(site, world):
 
 def test_who_only_reads_is_offered_no_changes(open_site, world):
     services.set_member(world.network, user=world.ada, role=Role.VIEWER)
-    create_rule(world.network, name="Hot", kind="threshold", attribute="t", above=50.0, author=None)
+    alert = make_alert(make_hot_rule(world), about=world.sensors[0], value=51.5)
     create_revision(world.sensors[0], values={"a": 1}, author=None, now=timezone.now())
-    make_alert(world)
     create_target(world.network, name="Duty", url="json://1.1.1.1/hook", author=None, now=timezone.now(), enabled=False)
     site = open_site().enter(world.ada)
     words = re.compile(r"^(Add|New|Edit|Delete|Restore|Acknowledge|Resolve|Silence|Send)\b")
@@ -244,6 +229,7 @@ def test_who_only_reads_is_offered_no_changes(open_site, world):
         "/": "[data-part=sensors] tbody .name",
         f"/sensors/{world.names[0]}/": ".revision",
         "/alerts/": "[data-part=alerts] tbody .name",
+        f"/alerts/{alert.pk}/": "[data-part=course] li",
         "/rules/": "[data-part=rules] tbody .name",
         "/notifications/": "[data-part=targets] tbody .name",
         "/networks/": "text=Members",

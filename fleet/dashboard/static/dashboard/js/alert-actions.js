@@ -41,6 +41,7 @@ export function valueWords(alert) {
   const kind = alert.rule_snapshot?.kind;
   if (kind === "log_severity") return quantity(alert.value, "message");
   if (kind === "configuration_failure") return `revision ${alert.value}`;
+  if (kind === "rate_of_change") return `changes by ${numeral(alert.value)} per minute`;
   return `value ${typeof alert.value === "number" ? numeral(alert.value) : value(alert.value)}`;
 }
 

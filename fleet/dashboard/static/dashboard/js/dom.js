@@ -124,6 +124,15 @@ export function button(words, { icon: name, tone = "", only = false, type = "but
 }
 
 /**
+ * Returns a term with what there is to say of it, for a list of facts.
+ * @param {string} term
+ * @param {Child | Child[]} description
+ */
+export function fact(term, description) {
+  return h("div", {}, h("dt", {}, term), h("dd", {}, description));
+}
+
+/**
  * Runs `work` at most once a frame, however often the returned function is called.
  * @param {() => void} work
  * @returns {() => void}

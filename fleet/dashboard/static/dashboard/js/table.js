@@ -106,6 +106,18 @@ function makeCell(column, item) {
   return h("td", { class: column.class, "data-label": column.label }, column.cell(item));
 }
 
+/**
+ * Returns the row of a table's headings.
+ * @param {[string, string][]} heads words and class of each
+ */
+export function headRow(heads) {
+  return h(
+    "tr",
+    {},
+    heads.map(([words, name]) => h("th", { scope: "col", class: name }, words)),
+  );
+}
+
 /** One list of the API, page by page: knows which page is shown, and asks again for the same one. */
 export class Pages {
   /**

@@ -63,7 +63,7 @@ export function editRule(rule) {
   /** @type {Record<string, Node[]>} */
   const byKind = {
     threshold: limitFields(rule, "threshold", ""),
-    rate_of_change: limitFields(rule, "rate_of_change", "Change a minute."),
+    rate_of_change: limitFields(rule, "rate_of_change", "Change per minute."),
     staleness: [spanFields(rule, "staleness")],
     gateway_silence: [
       field({

@@ -16,7 +16,7 @@ export const KINDS = {
 
 const OWN = "its own period and grace";
 const VALUE = { verb: "is", above: "above", below: "below", unit: "" };
-const CHANGE = { verb: "changes by", above: "more than", below: "less than", unit: " a minute" };
+const CHANGE = { verb: "changes by", above: "more than", below: "less than", unit: " per minute" };
 
 /** @param {any} rule @returns {string} when it fires */
 export function condition(rule) {

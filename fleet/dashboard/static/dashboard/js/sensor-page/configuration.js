@@ -1,6 +1,6 @@
 /** The sensor's revisions: the history, one of them against another, and the ways to a new one. */
 
-import { post } from "../api.js";
+import { get, post } from "../api.js";
 import { openDialog } from "../dialog.js";
 import { button, fill, gathered, h, part, renew } from "../dom.js";
 import { field, text } from "../form.js";
@@ -28,8 +28,8 @@ export class Configuration {
     this.revisions = [];
     /** @type {number | null} */
     this.newest = null;
-    /** @type {number | null} */
-    this.selected = null;
+    /** The one that the address names at first. @type {number | null} */
+    this.selected = revisionOfAddress();
     this.pages = new Pages(part("revisions-pager"), (revisions, page) => this.show(revisions, page));
     this.view = new RevisionView(this.path, {
       restore: this.mayEdit ? (revision) => void this.restore(revision) : null,
@@ -77,6 +77,17 @@ export class Configuration {
     this.showList();
     const chosen = revisions.find((item) => item.revision === this.selected);
     if (chosen) this.view.show(chosen, this.newest);
+    else if (this.view.shown === null && this.selected !== null) void this.showOlder(this.selected);
+  }
+
+  /** @param {number} number of a revision that is on a later page of the list */
+  async showOlder(number) {
+    try {
+      const revision = await get(`${this.path}${number}/`);
+      if (this.selected === number) await this.view.show(revision, this.newest);
+    } catch (error) {
+      report(error);
+    }
   }
 
   showList() {
@@ -168,4 +179,10 @@ export class Configuration {
     this.selected = null;
     await this.load().catch(report);
   }
+}
+
+/** @returns {number | null} */
+function revisionOfAddress() {
+  const number = new URLSearchParams(location.search).get("revision") ?? "";
+  return /^\d{1,9}$/.test(number) ? Number(number) : null;
 }

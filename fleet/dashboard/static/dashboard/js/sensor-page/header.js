@@ -1,6 +1,6 @@
 /** Title, status and facts of the sensor. */
 
-import { button, fill, h, oncePerFrame, part, renew } from "../dom.js";
+import { button, fact, fill, h, oncePerFrame, part, renew } from "../dom.js";
 import { labelChips, pill } from "../format.js";
 import { copy } from "../connect-help.js";
 import { deleteSensor, editSensor, showHowToConnect } from "../sensor-forms.js";
@@ -103,12 +103,4 @@ export class Header {
 /** @param {number | null} number */
 function revision(number) {
   return number === null ? h("span", { class: "soft" }, "none") : `revision ${number}`;
-}
-
-/**
- * @param {string} term
- * @param {import("../dom.js").Child | import("../dom.js").Child[]} description
- */
-function fact(term, description) {
-  return h("div", {}, h("dt", {}, term), h("dd", {}, description));
 }

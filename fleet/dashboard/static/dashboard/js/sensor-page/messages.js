@@ -3,7 +3,8 @@
 import { post } from "../api.js";
 import { button, fill, gathered, h, part } from "../dom.js";
 import { count, pill } from "../format.js";
-import { emptyState, Pages, Rows } from "../table.js";
+import { LOG_COLUMNS, LOG_HEADS, logKey } from "../log-rows.js";
+import { emptyState, headRow, Pages, Rows } from "../table.js";
 import { ago, at } from "../time.js";
 import { report, toast } from "../toast.js";
 import { may } from "../viewer.js";
@@ -38,19 +39,9 @@ function tabs(path, identifier, takeAgain) {
       words: "Log messages",
       path: `${path}log-messages/`,
       severities: true,
-      heads: [
-        ["Time", ""],
-        ["Severity", ""],
-        ["Message", ""],
-        ["Revision", "number"],
-      ],
-      key: (item) => `${item.measured_at} ${item.revision} ${item.severity} ${item.subject} ${item.details}`,
-      columns: [
-        { class: "nowrap", cell: (item) => at(item.measured_at) },
-        { class: "aside", cell: (item) => pill(item.severity) },
-        { class: "wide lead", cell: logCell },
-        { class: "number", label: "revision", cell: (item) => item.revision },
-      ],
+      heads: LOG_HEADS,
+      key: logKey,
+      columns: LOG_COLUMNS,
       empty: {
         title: "No log messages",
         text: "What the sensor publishes to its topic log-messages appears here.",
@@ -208,15 +199,10 @@ export class Messages {
     this.tab = tab;
     this.mark();
     this.showTools();
-    const head = h(
-      "tr",
-      {},
-      tab.heads.map(([words, name]) => h("th", { scope: "col", class: name }, words)),
-    );
     const table = h(
       "table",
       { class: "table stacks", "aria-busy": "true" },
-      h("thead", {}, head),
+      h("thead", {}, headRow(tab.heads)),
       h("tbody"),
     );
     const empty = h("div", { hidden: true }, emptyState({ icon: "info", ...tab.empty }));
@@ -263,17 +249,6 @@ export class Messages {
     );
     fill(tools, select);
   }
-}
-
-/** @param {any} item */
-function logCell(item) {
-  if (!item.details) return h("span", { class: "break" }, item.subject);
-  return h(
-    "details",
-    {},
-    h("summary", { class: "break" }, item.subject),
-    h("pre", { class: "log-details" }, item.details),
-  );
 }
 
 /** @param {any} item @param {((item: any) => void) | null} takeAgain */

@@ -63,7 +63,7 @@ export class RevisionView {
             }),
         ),
       ),
-      course(revision),
+      revisionCourse(revision),
       compare,
       diffTable(revision.configuration, diff),
     );
@@ -90,8 +90,8 @@ export class RevisionView {
   }
 }
 
-/** @param {any} revision */
-function course(revision) {
+/** Returns what became of a revision, step by step. @param {any} revision */
+export function revisionCourse(revision) {
   const steps = /** @type {[string, string | null][]} */ ([
     [`created by ${revision.created_by ?? "a command or a deleted user"}`, revision.created_at],
     ["published", revision.published_at],
@@ -106,6 +106,11 @@ function course(revision) {
       .filter(([, moment]) => moment)
       .map(([words, moment]) => h("li", {}, `${words} `, at(/** @type {string} */ (moment)))),
   );
+}
+
+/** Returns where one revision of a sensor is shown. @param {string} sensor @param {number} number */
+export function revisionAddress(sensor, number) {
+  return `/sensors/${sensor}/?revision=${number}#configuration-heading`;
 }
 
 /**
