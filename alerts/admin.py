@@ -1,6 +1,7 @@
 """Admin pages of rules, alerts, silences and notifications."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, cast
 
 from django import forms
@@ -13,7 +14,16 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from alerts import services
 from alerts.delivery.urls import MAX_URL_CHARACTERS
-from alerts.models import Alert, Notification, NotificationTarget, Rule, RuleKind, RuleScope, Silence
+from alerts.models import (
+    Alert,
+    Notification,
+    NotificationState,
+    NotificationTarget,
+    Rule,
+    RuleKind,
+    RuleScope,
+    Silence,
+)
 from alerts.rendering import RULE_FIELDS
 from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm, number_of
 from sensors.errors import DomainError
@@ -240,9 +250,25 @@ class TargetForm(ServiceForm):
         required=False,
         max_length=MAX_URL_CHARACTERS,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="As apprise writes them, like mailtos://… or slack://…; kept encrypted and never shown again."
-        " Leave it empty to keep the one that is set.",
+        help_text="As apprise writes them, like mailtos://… or slack://…; kept encrypted and never shown again.",
     )
+
+    class Meta:
+        model = NotificationTarget
+        fields = _TARGET_OPTIONS
+        labels = {
+            "least_severity": "From severity",
+            "tell_resolved": "Also of the end",
+            "escalate_after_s": "Only after (s)",
+            "group_wait_s": "Gathers for (s)",
+            "repeat_interval_s": "Repeats every (s)",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "url" in self.fields:
+            self.fields["url"].label = "New address"
+            self.fields["url"].help_text = "Empty: the one that is set stays, which is never shown."
 
     def clean_url(self) -> str:
         """Return the address, which a new target must have."""
@@ -270,21 +296,49 @@ class NotificationTargetAdmin(ServiceAdmin):
     """Where people are told of alerts."""
 
     form = TargetForm
-    fieldsets = (
-        (None, {"fields": ("network", "name", "address", "url", "enabled")}),
+    add_fieldsets = (
+        (None, {"fields": ("network", "name", "url", "enabled")}),
         ("What is told", {"fields": ("least_severity", "tell_resolved", "escalate_after_s")}),
         ("When", {"fields": ("group_wait_s", "repeat_interval_s")}),
-        ("What the last message said", {"fields": ("last_sent_at", "last_failed_at", "last_error", "retry_at")}),
     )
-    readonly_fields = ("address", "last_sent_at", "last_failed_at", "last_error", "retry_at")
+    fieldsets = (
+        (None, {"fields": ("network", "name", "address", "address_set_at", "url", "enabled")}),
+        *add_fieldsets[1:],
+        ("The last message", {"fields": ("last_sent_at", "last_failed_at", "last_error", "retry_at")}),
+    )
+    readonly_fields = ("address", "address_set_at", "last_sent_at", "last_failed_at", "last_error", "retry_at")
     constant_fields = ("network",)
     autocomplete_fields = ("network",)
-    list_display = ("name", "network", "address", "least_severity", "enabled", "last_sent_at", "last_error")
-    list_filter = ("enabled", "network")
+    list_display = (
+        "name", "network", "address", "severity_label", "enabled", "last_message", "last_error", "last_sent_at",
+        "retry_at",
+    )  # fmt: skip
+    list_filter = ("enabled", "least_severity", "network")
     list_select_related = ("network",)
     search_fields = ("name",)
     goes_along = {"notifications": number_of(Notification, "target")}
     actions = ("send_test",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: NotificationTarget | None = None) -> Any:
+        """Return what there is to fill in; of a target that is there also what deliveries wrote."""
+        return super().get_fieldsets(request, obj) if obj is not None else self.add_fieldsets
+
+    @display(description="from severity", label=LABEL_COLOURS)
+    def severity_label(self, target: NotificationTarget) -> str:
+        """Return the least severity that is told."""
+        return target.least_severity
+
+    @display(description="address set at")
+    def address_set_at(self, target: NotificationTarget) -> datetime:
+        """Return when the address became what it is."""
+        return target.url_changed_at
+
+    @display(description="last message", label=LABEL_COLOURS)
+    def last_message(self, target: NotificationTarget) -> str | None:
+        """Return what became of it."""
+        if target.last_error:
+            return NotificationState.FAILED.value
+        return NotificationState.SENT.value if target.last_sent_at else None
 
     @action(description="Send a test message", permissions=["change"])
     def send_test(self, request: HttpRequest, queryset: QuerySet[NotificationTarget]) -> None:
@@ -305,15 +359,28 @@ class NotificationTargetAdmin(ServiceAdmin):
 class NotificationAdmin(ReadOnlyAdmin):
     """What targets are, or were, to be told. Made by the alerts' transitions."""
 
-    list_display = ("event", "alert", "target", "state_label", "due_at", "sent_at", "attempts", "last_error")
-    list_filter = ("state", "event", "target__network")
-    list_select_related = ("alert", "target")
+    list_display = (
+        "told", "alert", "target", "network", "state_label", "due_at", "sent_at", "attempts", "last_error",
+    )  # fmt: skip
+    list_filter = ("state", "event", ("target", admin.RelatedOnlyFieldListFilter), "target__network")
+    list_select_related = ("alert", "target__network")
     search_fields = ("alert__rule_name", "alert__sensor_identifier", "alert__gateway_identifier", "target__name")
     ordering = ("-id",)
     fields = (
-        "alert", "target", "event", "number", "state", "created_at", "due_at", "sent_at", "attempts", "last_error",
+        "alert", "target", "network", "told", "state", "created_at", "due_at", "sent_at", "attempts", "last_error",
     )  # fmt: skip
     readonly_fields = fields
+
+    @display(description="told", ordering="event")
+    def told(self, notification: Notification) -> str:
+        """Return the event; of repeats which one."""
+        event = str(notification.get_event_display())
+        return f"{event} {notification.number}" if notification.number else event
+
+    @display(description="network", ordering="target__network")
+    def network(self, notification: Notification) -> str:
+        """Return the target's network."""
+        return str(notification.target.network)
 
     @display(description="state", label=LABEL_COLOURS)
     def state_label(self, notification: Notification) -> str:

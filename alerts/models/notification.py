@@ -155,4 +155,4 @@ class Notification(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.event} to {self.target_id}"
+        return f"{self.event} to {self.target}"

@@ -1,6 +1,7 @@
 """Notification targets and notifications over HTTP and in the admin; their addresses are shown nowhere."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from tests.api.callers import listed
 
 pytestmark = pytest.mark.django_db
 SLACK = "slack://T0FLEET00/B0FLEET00/aBcDeFgHiJkLmNoPqRsTuVwX/"
+LISTED = "/admin/alerts/notificationtarget/"
 SECRETS = ("T0FLEET00", "B0FLEET00", "aBcDeFgHiJkLmNoPqRsTuVwX", "gAAAA")
 
 
@@ -330,6 +332,25 @@ def test_a_target_is_made_and_changed_in_the_admin(world, client):
     assert keys.decrypt(target.encrypted_url) == SLACK.replace("T0", "T1")
     assert client.post(reverse("admin:alerts_notificationtarget_delete", args=[target.pk]), {"post": "yes"})
     assert NotificationTarget.objects.count() == 0
+
+
+def test_the_admin_shows_what_deliveries_wrote_once_there_can_be_any(world, client):
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    target = make_target(world.network, SLACK)
+    NotificationTarget.objects.update(last_failed_at=timezone.now(), last_error="No.", retry_at=timezone.now())
+
+    def shown(page):
+        return {name for fieldset in page.context["adminform"] for name in fieldset.fields}
+
+    written = {"address", "address_set_at", "last_sent_at", "last_failed_at", "last_error", "retry_at"}
+    new = client.get(reverse("admin:alerts_notificationtarget_add"))
+    assert (shown(new) & written, new.context["adminform"].form["url"].label) == (set(), "Address")
+    made = client.get(reverse("admin:alerts_notificationtarget_change", args=[target.pk]))
+    assert shown(made) == shown(new) | written
+    assert made.context["adminform"].form["url"].label == "New address"
+    (row,) = re.findall("<tbody.*?</tbody>", client.get(LISTED).content.decode(), re.DOTALL)
+    assert "failed" in row
+    assert "No." in row
 
 
 def test_a_test_message_is_sent_from_the_admin(world, client, receiver):
