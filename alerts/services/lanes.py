@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
@@ -216,7 +217,7 @@ def _move(cursor: Any, concerns: Sequence[_Concern], pairs: dict[tuple[int, int]
     changed: dict[tuple[int, int], Pair] = {}
     episodes: dict[Episode, None] = {}
     for sensor_id, watch, samples, until in concerns:
-        for watched in watch.rules:
+        for watched in chain.from_iterable(watch.groups):
             key = (watched.rule.pk, sensor_id)
             pair = pairs.setdefault(key, Pair(*key))
             before = replace(pair.progress, until=until)

@@ -1,11 +1,12 @@
 """The rules about values that samples are to be held against, locked against their editors."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from alerts.evaluation import Threshold, calm_band, threshold
-from alerts.models import Rule, RuleKind
+from alerts.models import Rule, RuleKind, RuleScope
 from alerts.queries import MATCHES
 
 
@@ -17,14 +18,14 @@ class WatchedRule:
     limits: Threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """The rules of one attribute that hold for the same sensors; low, high: what lies between concerns none of them.
 
-    rates: the same for how the value changes; None where no rule looks at it.
+    groups: the rules, those of each scope together. rates: the same for how the value changes; None where no rule
+    looks at it.
     """
 
-    rules: list[WatchedRule]
+    groups: tuple[Sequence[WatchedRule], ...]
     low: float
     high: float
     rates: "Watch | None" = None
@@ -63,37 +64,85 @@ def watched_rules(sensor_ids: Collection[int], attributes: Collection[str]) -> d
 
 
 # Each sensor is looked up by its key, whatever the planner believes: when a storm has just filled the table its
-# statistics are those of an empty one, and a plan made for these took seconds.
+# statistics are those of an empty one, and a plan made for these took seconds. Rules that list sensors are found by
+# the sensor, because nearly all of them list others.
 _COVERED: Final = f"""
-SELECT rule_ids, array_agg(sensor_id) FROM (
-    SELECT sensor.id AS sensor_id, array_agg(rule.id ORDER BY rule.id) AS rule_ids
-    FROM unnest(%s::bigint[]) AS wanted (id)
+WITH sensor AS MATERIALIZED (
+    SELECT sensor.* FROM unnest(%(sensors)s::bigint[]) AS wanted (id)
     CROSS JOIN LATERAL (SELECT * FROM sensors_sensor WHERE id = wanted.id LIMIT 1) AS sensor
-    JOIN alerts_rule AS rule ON rule.id = ANY(%s) AND {MATCHES}
-    GROUP BY sensor.id
+)
+SELECT id, array_agg(rule_id) FROM (
+    SELECT sensor.id, rule.id AS rule_id FROM sensor
+    JOIN alerts_rule AS rule ON rule.id = ANY(%(others)s) AND {MATCHES}
+    UNION ALL
+    SELECT sensor.id, rule.id FROM sensor
+    JOIN alerts_rule_sensors AS listed ON listed.sensor_id = sensor.id
+    JOIN alerts_rule AS rule ON rule.id = listed.rule_id AND rule.network_id = sensor.network_id
+    WHERE rule.id = ANY(%(listing)s)
 ) AS covered
-GROUP BY rule_ids
+GROUP BY id
 """  # noqa: S608 - only constants of this app
 
 
 def watches_of(
     cursor: Any, rules: Mapping[int, WatchedRule], sensor_ids: Collection[int]
 ) -> dict[int, dict[str, Watch]]:
-    """Return by sensor and attribute those of `rules` that hold; sensors without any are left out."""
-    cursor.execute(_COVERED, [list(sensor_ids), list(rules)])
-    found: dict[int, dict[str, Watch]] = {}
-    for rule_ids, covered_ids in cursor.fetchall():
-        by_attribute: dict[str, list[WatchedRule]] = {}
-        for rule_id in rule_ids:
-            watched = rules[rule_id]
-            by_attribute.setdefault(watched.rule.attribute, []).append(watched)
-        watches = {attribute: _watch(group) for attribute, group in by_attribute.items()}
-        found |= dict.fromkeys(covered_ids, watches)
+    """Return by sensor and attribute those of `rules` that hold; sensors without any are left out.
+
+    Costs scopes by sensors and not rules by sensors: rules that say the same of whom they cover are matched once.
+    """
+    scopes = _scopes(rules.values())
+    listing = [first for first in scopes if rules[first].rule.scope == RuleScope.SENSORS]
+    others = list(scopes.keys() - set(listing))
+    cursor.execute(_COVERED, {"sensors": list(sensor_ids), "others": others, "listing": listing})
+    # Sensors that the same scopes cover share their watches.
+    joined: dict[frozenset[int], dict[str, Watch]] = {}
+    found = {}
+    for sensor_id, covering in cursor.fetchall():
+        key = frozenset(covering)
+        if key not in joined:
+            joined[key] = _join_all([scopes[first] for first in key])
+        found[sensor_id] = joined[key]
     return found
+
+
+def _scopes(rules: Iterable[WatchedRule]) -> dict[int, dict[str, Watch]]:
+    """Return by attribute the watches of each scope, under the id of one of the rules that have it."""
+    groups: dict[tuple[Any, ...], list[WatchedRule]] = {}
+    for watched in rules:
+        rule = watched.rule
+        # Whom two rules list is not compared.
+        said = rule.pk if rule.scope == RuleScope.SENSORS else json.dumps(rule.labels, sort_keys=True)
+        groups.setdefault((rule.network_id, rule.scope, said), []).append(watched)
+    scopes = {}
+    for group in groups.values():
+        by_attribute: dict[str, list[WatchedRule]] = {}
+        for watched in group:
+            by_attribute.setdefault(watched.rule.attribute, []).append(watched)
+        scopes[group[0].rule.pk] = {attribute: _watch(some) for attribute, some in by_attribute.items()}
+    return scopes
 
 
 def _watch(rules: list[WatchedRule]) -> Watch:
     values = [watched for watched in rules if watched.rule.kind == RuleKind.THRESHOLD]
     changes = [watched for watched in rules if watched.rule.kind == RuleKind.RATE_OF_CHANGE]
-    rates = Watch(changes, *calm_band(watched.limits for watched in changes)) if changes else None
-    return Watch(values, *calm_band(watched.limits for watched in values), rates)
+    rates = Watch((changes,), *calm_band(watched.limits for watched in changes)) if changes else None
+    return Watch((values,), *calm_band(watched.limits for watched in values), rates)
+
+
+def _join_all(scopes: Iterable[Mapping[str, Watch]]) -> dict[str, Watch]:
+    joined: dict[str, Watch] = {}
+    for scope in scopes:
+        for attribute, watch in scope.items():
+            known = joined.get(attribute)
+            joined[attribute] = watch if known is None else _join(known, watch)
+    return joined
+
+
+def _join(one: Watch, other: Watch) -> Watch:
+    rates = one.rates or other.rates
+    if one.rates is not None and other.rates is not None:
+        rates = _join(one.rates, other.rates)
+    low = one.low if one.low > other.low else other.low
+    high = one.high if one.high < other.high else other.high
+    return Watch(one.groups + other.groups, low, high, rates)

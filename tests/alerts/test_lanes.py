@@ -10,6 +10,7 @@ from alerts.models import Alert, EvaluationBatch, EvaluationProgress
 from alerts.services import LANES, evaluate_lane, lane_of, watched_attributes
 from alerts.services.queue import SAMPLES_PER_ROW, decode_blocks, microseconds, waiting_samples
 from config.models import Revision
+from sensors.models import Sensor
 from sensors.services import delete_sensor
 from tests.alerts.making import (
     Sample,
@@ -129,6 +130,38 @@ def test_a_rule_holds_for_its_network_its_sensors_or_its_labels(network):
         [("all", in_scope.identifier), ("all", other.identifier)]
         + [(name, in_scope.identifier) for name in ("listed", "labels")]
     )
+
+
+def test_a_sensor_is_held_against_the_rules_of_every_scope_that_covers_it(network):
+    mine, other, moved = (make_sensor(network, labels={"floor": "2", "n": n}) for n in (1, True, 2))
+    elsewhere = make_network()
+    for name, scope in {
+        "all": {},
+        "floor": {"labels": {"floor": "2"}},
+        "number": {"labels": {"n": 1.0}},
+        "list": {"sensors": [mine, moved]},
+        "other list": {"sensors": [other]},
+    }.items():
+        make_threshold(network, name=f"{name} warns", **scope)
+        make_threshold(network, name=f"{name} is quiet", above=60.0, **scope)
+        make_threshold(network, name=f"{name} dries up", attribute="humidity", above=None, below=10.0, **scope)
+    make_threshold(elsewhere, name="elsewhere warns")
+    make_threshold(network, name="floor is dry", attribute="humidity", above=None, below=50.0, labels={"floor": "2"})
+    make_rate(network, name="all change", above=100.0)
+    make_rate(network, name="list changes", above=10.0, sensors=[mine])
+    Sensor.objects.filter(pk=moved.pk).update(network=elsewhere)
+    for second, value in ((0, 20.0), (60, 55.0)):
+        values = {"temperature": value, "humidity": 40.0}
+        store([Sample(sensor.pk, at(second), at(second), values) for sensor in (mine, other, moved)])
+    evaluate()
+    found = {sensor.pk: set() for sensor in (mine, other, moved)}
+    for rule_name, sensor_id in Alert.objects.values_list("rule_name", "sensor"):
+        found[sensor_id].add(rule_name)
+    assert found == {
+        mine.pk: {"all warns", "floor warns", "floor is dry", "number warns", "list warns", "list changes"},
+        other.pk: {"all warns", "floor warns", "floor is dry", "other list warns"},
+        moved.pk: {"elsewhere warns"},
+    }
 
 
 def test_a_sample_without_the_attribute_changes_nothing(network, sensor):
