@@ -28,12 +28,12 @@ class Episode:
     """One alert in the making, or an open one that is moved on. Times in microseconds since 1970."""
 
     __slots__ = (
-        "alert_id", "backfilled", "fired", "is_changed", "is_dropped", "resolved", "rule", "sensor_id", "started",
+        "alert_id", "backfilled", "fired", "is_changed", "is_dropped", "resolved", "rule_id", "sensor_id", "started",
         "state", "updated_at", "value",
     )  # fmt: skip
 
-    def __init__(self, rule: Rule | None, sensor_id: int) -> None:
-        self.rule = rule
+    def __init__(self, rule_id: int, sensor_id: int) -> None:
+        self.rule_id = rule_id
         self.sensor_id = sensor_id
         self.alert_id: int | None = None
         self.state: str = AlertState.PENDING
@@ -49,7 +49,7 @@ class Episode:
     @classmethod
     def load(cls, columns: Sequence[Any]) -> "Episode":
         """Return the open episode that an alert's `LOADED` columns describe."""
-        episode = cls(None, 0)
+        episode = cls(0, 0)
         episode.alert_id, episode.state, episode.started, episode.fired, *rest = columns
         episode.value, episode.backfilled, episode.updated_at = rest
         return episode
@@ -162,11 +162,12 @@ def _insert(episodes: list[Episode], *, now: datetime) -> list[Alert]:
     identifiers = dict(
         Sensor.objects.filter(pk__in={episode.sensor_id for episode in episodes}).values_list("pk", "identifier")
     )
-    networks = Network.objects.in_bulk({episode.rule.network_id for episode in episodes if episode.rule})
+    # The caller holds them against their editors.
+    rules = Rule.objects.in_bulk({episode.rule_id for episode in episodes})
+    networks = Network.objects.in_bulk({rule.network_id for rule in rules.values()})
     alerts = []
     for episode in episodes:
-        rule = episode.rule
-        assert rule is not None
+        rule = rules[episode.rule_id]
         alerts.append(
             Alert(
                 network=networks[rule.network_id],

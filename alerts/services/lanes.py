@@ -133,12 +133,12 @@ def _evaluate(cursor: Any, blocks: list[SampleBlock], *, now: datetime) -> None:
     # Keeps the sensors from being deleted while rows that point at them are made.
     cursor.execute("SELECT id FROM sensors_sensor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [sensor_ids])
     sensor_ids = [row[0] for row in cursor.fetchall()]
-    rules = watched_rules(sensor_ids, {attribute for block in blocks for attribute in block.columns})
+    rules = watched_rules(cursor, sensor_ids, {attribute for block in blocks for attribute in block.columns})
     if not rules:
         return
     watches = watches_of(cursor, rules, sensor_ids)
     pairs = load_open(cursor, rules, sensor_ids)
-    is_open = {(sensor_id, rules[rule_id].rule.attribute) for rule_id, sensor_id in pairs}
+    is_open = {(sensor_id, rules[rule_id].attribute) for rule_id, sensor_id in pairs}
     with driver_cursor() as quick:
         newest = load_progress(quick, watches)
         known = set(newest)
@@ -217,14 +217,14 @@ def _move(cursor: Any, concerns: Sequence[_Concern], pairs: dict[tuple[int, int]
     changed: dict[tuple[int, int], Pair] = {}
     episodes: dict[Episode, None] = {}
     for sensor_id, watch, samples, until in concerns:
-        for watched in chain.from_iterable(watch.groups):
-            key = (watched.rule.pk, sensor_id)
+        for rule in chain.from_iterable(watch.groups):
+            key = (rule.id, sensor_id)
             pair = pairs.setdefault(key, Pair(*key))
             before = replace(pair.progress, until=until)
-            after, transitions = evaluate(watched.limits, before, samples, interval_us=intervals.get(sensor_id))
+            after, transitions = evaluate(rule.limits, before, samples, interval_us=intervals.get(sensor_id))
             for transition in transitions:
                 if pair.episode is None or pair.episode.is_over:
-                    pair.episode = Episode(watched.rule, sensor_id)
+                    pair.episode = Episode(rule.id, sensor_id)
                 pair.episode.apply(transition)
                 episodes[pair.episode] = None
             if not transitions and pair.episode is not None and pair.episode.refresh(after.value, now=now):

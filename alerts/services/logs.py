@@ -150,7 +150,7 @@ def _move(
     written: dict[Episode, None] = {}
     for transition in transitions:
         if pair.episode is None or pair.episode.is_over:
-            pair.episode = Episode(rule, pair.sensor_id)
+            pair.episode = Episode(rule.pk, pair.sensor_id)
         pair.episode.apply(transition)
         written[pair.episode] = None
     if transitions or left is None or pair.episode is None:

@@ -1,6 +1,5 @@
 """The rules about values that samples are to be held against, locked against their editors."""
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -12,9 +11,17 @@ from alerts.queries import MATCHES
 
 @dataclass(frozen=True, slots=True)
 class WatchedRule:
-    """A rule and its limits as they are evaluated."""
+    """As much of a rule as every evaluation needs; what an alert takes over from it is read where one begins.
 
-    rule: Rule
+    labels: as the database writes them, to be compared.
+    """
+
+    id: int
+    network_id: int
+    scope: str
+    labels: str
+    kind: str
+    attribute: str
     limits: Threshold
 
 
@@ -45,22 +52,27 @@ def limits_of(rule: Rule) -> Threshold:
 # Shared with the other evaluators; an editor (FOR UPDATE) waits for them and they for the editor, and then for
 # what the editor wrote: the condition is checked again on the new row.
 _WATCHED: Final = """
-SELECT * FROM alerts_rule
+SELECT id, network_id, scope, labels::text, kind, attribute, above, below, hysteresis, for_s, keep_firing_s
+FROM alerts_rule
 WHERE enabled AND kind IN ('threshold', 'rate_of_change') AND attribute = ANY(%s)
   AND network_id IN (SELECT network_id FROM sensors_sensor WHERE id = ANY(%s))
 ORDER BY id FOR SHARE
 """
 
 
-def watched_rules(sensor_ids: Collection[int], attributes: Collection[str]) -> dict[int, WatchedRule]:
+def watched_rules(cursor: Any, sensor_ids: Collection[int], attributes: Collection[str]) -> dict[int, WatchedRule]:
     """Return by id the enabled rules about values of the sensors' networks for `attributes`.
 
     Inside a transaction: until its end nobody edits or deletes them.
     """
-    found = {}
-    for rule in Rule.objects.raw(_WATCHED, [list(attributes), list(sensor_ids)]):
-        found[rule.pk] = WatchedRule(rule, limits_of(rule))
-    return found
+    cursor.execute(_WATCHED, [list(attributes), list(sensor_ids)])
+    return {row[0]: _watched_rule(row) for row in cursor.fetchall()}
+
+
+def _watched_rule(row: Sequence[Any]) -> WatchedRule:
+    rule_id, network_id, scope, labels, kind, attribute, above, below, hysteresis, for_s, keep_firing_s = row
+    limits = threshold(above=above, below=below, hysteresis=hysteresis, for_s=for_s, keep_firing_s=keep_firing_s)
+    return WatchedRule(rule_id, network_id, scope, labels, kind, attribute, limits)
 
 
 # Each sensor is looked up by its key, whatever the planner believes: when a storm has just filled the table its
@@ -92,7 +104,7 @@ def watches_of(
     Costs scopes by sensors and not rules by sensors: rules that say the same of whom they cover are matched once.
     """
     scopes = _scopes(rules.values())
-    listing = [first for first in scopes if rules[first].rule.scope == RuleScope.SENSORS]
+    listing = [first for first in scopes if rules[first].scope == RuleScope.SENSORS]
     others = list(scopes.keys() - set(listing))
     cursor.execute(_COVERED, {"sensors": list(sensor_ids), "others": others, "listing": listing})
     # Sensors that the same scopes cover share their watches.
@@ -109,25 +121,24 @@ def watches_of(
 def _scopes(rules: Iterable[WatchedRule]) -> dict[int, dict[str, Watch]]:
     """Return by attribute the watches of each scope, under the id of one of the rules that have it."""
     groups: dict[tuple[Any, ...], list[WatchedRule]] = {}
-    for watched in rules:
-        rule = watched.rule
+    for rule in rules:
         # Whom two rules list is not compared.
-        said = rule.pk if rule.scope == RuleScope.SENSORS else json.dumps(rule.labels, sort_keys=True)
-        groups.setdefault((rule.network_id, rule.scope, said), []).append(watched)
+        said = rule.id if rule.scope == RuleScope.SENSORS else rule.labels
+        groups.setdefault((rule.network_id, rule.scope, said), []).append(rule)
     scopes = {}
     for group in groups.values():
         by_attribute: dict[str, list[WatchedRule]] = {}
-        for watched in group:
-            by_attribute.setdefault(watched.rule.attribute, []).append(watched)
-        scopes[group[0].rule.pk] = {attribute: _watch(some) for attribute, some in by_attribute.items()}
+        for rule in group:
+            by_attribute.setdefault(rule.attribute, []).append(rule)
+        scopes[group[0].id] = {attribute: _watch(some) for attribute, some in by_attribute.items()}
     return scopes
 
 
 def _watch(rules: list[WatchedRule]) -> Watch:
-    values = [watched for watched in rules if watched.rule.kind == RuleKind.THRESHOLD]
-    changes = [watched for watched in rules if watched.rule.kind == RuleKind.RATE_OF_CHANGE]
-    rates = Watch((changes,), *calm_band(watched.limits for watched in changes)) if changes else None
-    return Watch((values,), *calm_band(watched.limits for watched in values), rates)
+    values = [rule for rule in rules if rule.kind == RuleKind.THRESHOLD]
+    changes = [rule for rule in rules if rule.kind == RuleKind.RATE_OF_CHANGE]
+    rates = Watch((changes,), *calm_band(rule.limits for rule in changes)) if changes else None
+    return Watch((values,), *calm_band(rule.limits for rule in values), rates)
 
 
 def _join_all(scopes: Iterable[Mapping[str, Watch]]) -> dict[str, Watch]:
