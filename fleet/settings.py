@@ -201,6 +201,8 @@ SPECTACULAR_SETTINGS = {
         "RuleKindEnum": "alerts.models.RuleKind",
         "RuleScopeEnum": "alerts.models.RuleScope",
         "AlertResolutionEnum": "alerts.models.Resolution",
+        "TokenScopeEnum": "sensors.models.TokenScope",
+        "CredentialStateEnum": "sensors.api.credentials.STATES",
         "NotificationEventEnum": "alerts.models.NotificationEvent",
         "NotificationStateEnum": "alerts.models.NotificationState",
     },

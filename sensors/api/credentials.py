@@ -1,6 +1,6 @@
 """With what a sensor logs in at the broker, over HTTP."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -15,8 +15,9 @@ from sensors.api.permissions import NetworkPermission, caller, visible_sensor
 from sensors.api.serializers import StrictSerializer
 from sensors.models import CredentialState, Role, Sensor, SensorCredential
 
-# Beside those of the model: there was never one.
-NONE = ("none", "None")
+# There was never one, or how far it is.
+NONE: Final = "none"
+STATES: Final = [(NONE, "None"), *CredentialState.choices]
 
 
 class CredentialSerializer(StrictSerializer):
@@ -25,7 +26,7 @@ class CredentialSerializer(StrictSerializer):
     username = serializers.CharField(read_only=True, help_text="The sensor's identifier.")
     client_id = serializers.CharField(read_only=True, help_text="The only one that it may connect with.")
     state = serializers.ChoiceField(
-        choices=[NONE, *CredentialState.choices],
+        choices=STATES,
         read_only=True,
         help_text="`waiting` and `revoking` until the broker has taken it; `missing` if the broker lost it and only a"
         " new one can help.",
@@ -102,7 +103,7 @@ def _refuse_body(request: Request) -> None:
 def _shown(sensor: Sensor) -> dict[str, Any]:
     credential = SensorCredential.objects.select_related("changed_by").filter(sensor=sensor).first()
     name = sensor.identifier
-    state: dict[str, Any] = {"state": NONE[0], "changed_at": None, "changed_by": None}
+    state: dict[str, Any] = {"state": NONE, "changed_at": None, "changed_by": None}
     if credential is not None:
         author = credential.changed_by
         state = {
