@@ -76,8 +76,13 @@ class Episode:
                 self.state, self.fired = AlertState.FIRING, transition.at
 
     def refresh(self, value: float | None, *, now: datetime) -> bool:
-        """Take over a newer violating value if the alert was not written for a while; return whether it was."""
-        if value == self.value or self.updated_at is None or now - self.updated_at < REFRESH_VALUE_EVERY:
+        """Take over a newer violating value if the alert was not written for a while; return whether it was.
+
+        One that has ended in this evaluation keeps its last one.
+        """
+        if self.is_over or value == self.value or self.updated_at is None:
+            return False
+        if now - self.updated_at < REFRESH_VALUE_EVERY:
             return False
         self.value = value
         return True

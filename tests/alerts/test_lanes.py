@@ -282,6 +282,15 @@ def test_the_value_of_a_firing_alert_follows_in_steps_and_at_its_end(network, se
     assert Alert.objects.get().value == 54.0
 
 
+def test_what_follows_the_end_in_the_same_evaluation_leaves_the_value_of_the_end(network, sensor):
+    make_threshold(network)
+    feed(sensor, [(1, 51.0)], now_s=1)
+    for second in (100, 101):
+        store([sample(sensor, second, 20.0)])
+    evaluate(101)
+    assert (history(), Alert.objects.get().value) == ([("resolved", 1, 1, 100, "cleared")], 51.0)
+
+
 def test_a_rule_about_change_looks_from_sample_to_sample_over_any_batches(network, sensor):
     make_rate(network, above=5.0, below=-5.0, hysteresis=1.0)
     feed(sensor, [(0, 20.0), (60, 24.0)])
