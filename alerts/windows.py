@@ -112,4 +112,6 @@ def expire(
     if steady is not None and judged <= steady + window.length_us:
         return replace(counted, due=steady + window.length_us), []
     ended = Transition(Change.RESOLVED, counted.held + window.length_us, counted.started, counted.number, late=False)
-    return replace(counted, started=None, due=counted.due + window.length_us), [ended]
+    after = replace(counted, started=None, due=counted.due + window.length_us)
+    # Forgotten at once if it may be: what is left goes by `judged` alone, not by how often somebody looked.
+    return expire(window, after, judged=judged, steady=steady)[0], [ended]

@@ -83,6 +83,12 @@ def test_it_is_over_strictly_after_a_window_in_which_nothing_came():
     assert end(left, 130.5) == (None, [])
 
 
+def test_one_look_does_all_that_is_due_by_then():
+    counted, _ = run([0])
+    assert end(counted, 120) == (end(counted, 61)[0], [60])
+    assert end(counted, 120.5) == (None, [60])
+
+
 def test_nothing_is_over_before_a_window_since_the_message_came():
     counted, _ = run([0], late_s=3600)
     assert end(counted, 3660) == (counted, [])
