@@ -127,6 +127,9 @@ def test_of_a_configuration_the_refused_revision_is_shown_and_leads_to_it(site, 
     # It is on the second page of the list.
     expect(page.locator("[data-part=revision] h3")).to_have_text("Revision 1")
     assert page.url.endswith(f"/sensors/{sensor.identifier}/?revision=1#configuration-heading")
+    site.expected = {"status of 404 "}
+    site.go(f"/sensors/{sensor.identifier}/?revision=99")
+    expect(page.locator("[data-part=revision] h3")).to_have_text("Revision 26")
 
 
 def test_of_a_bridge_its_trouble_is_told_in_the_readers_time(open_site, world):
@@ -174,6 +177,7 @@ def test_of_a_silent_gateway_its_sensors_are_listed_also_one_that_is_gone(site, 
     alert = make_alert(rule, about=gateway, members=members)
     page = site.go(f"/alerts/{alert.pk}/", live=True)
     expect(fact(page, "facts", "Silent")).to_have_text("3 sensors")
+    expect(page.locator("[data-part=cause]")).to_contain_text("3 sensors silent; 2 behind the gateway now.")
     rows = page.locator("[data-part=cause] tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.first).to_contain_text(re.compile("new.*never"))

@@ -58,6 +58,6 @@ export function rowActions(row, { edit, erase }, ...others) {
  * @param {string} words
  * @param {{icon: string, name: string, press: () => void}} options
  */
-export function rowButton(words, { icon, name, press }) {
+function rowButton(words, { icon, name, press }) {
   return button(words, { tone: "quiet", icon, only: true, label: `${words} ${name}`, press });
 }

@@ -94,8 +94,9 @@ export class GatewayCause {
     const members = alert.members.map(
       (/** @type {string} */ identifier) => known.get(identifier) ?? { identifier },
     );
-    const more = members.length > MOST_ROWS ? `; the first ${count(MOST_ROWS)} are listed` : "";
-    this.words.textContent = `${quantity(members.length, "sensor")} silent, of ${count(sensors.length)} that are behind the gateway now${more}.`;
+    const silent = `${quantity(members.length, "sensor")} ${alert.resolved_at ? "fell silent" : "silent"}`;
+    const more = members.length > MOST_ROWS ? `, of whom ${count(MOST_ROWS)} are listed` : "";
+    this.words.textContent = `${silent}${more}; ${count(sensors.length)} behind the gateway now.`;
     this.rows.show(members.slice(0, MOST_ROWS));
   }
 }

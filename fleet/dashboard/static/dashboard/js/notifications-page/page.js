@@ -7,7 +7,7 @@ import { Filters } from "../filters.js";
 import { offer } from "../form.js";
 import { pill } from "../format.js";
 import { offerNetworks } from "../networks.js";
-import { enabledSwitch, rowActions, rowButton } from "../row-actions.js";
+import { enabledSwitch, rowActions } from "../row-actions.js";
 import { startShell } from "../shell.js";
 import { emptyState, Pages, Rows } from "../table.js";
 import { ago, duration, until } from "../time.js";
@@ -196,9 +196,10 @@ function actionsCell(target) {
   return rowActions(
     target,
     { edit: () => void edit(current()), erase: () => void erase(current()) },
-    rowButton("Send a test to", {
+    button("Test", {
+      tone: "quiet",
       icon: "sent",
-      name: target.name,
+      label: `Send a test to ${target.name}`,
       press: () => void tryTarget(current(), { then: () => void refresh() }),
     }),
   );

@@ -87,6 +87,7 @@ export class Configuration {
       if (this.selected === number) await this.view.show(revision, this.newest);
     } catch (error) {
       report(error);
+      if (this.newest !== null) this.select(this.newest);
     }
   }
 
