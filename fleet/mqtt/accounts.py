@@ -8,18 +8,15 @@ The access list rests on usernames: a sensor's username is its identifier, which
 topics, so that one set of patterns serves every sensor and a new account needs no new rule.
 """
 
-import fcntl
 import json
-import os
 import re
-import tempfile
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fleet.mqtt.broker_files import locked, replace_file
 from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC, OWN_ACCOUNT
 from sensors.secrets import HashedSecret, hash_secret
 
@@ -164,18 +161,18 @@ def write_accounts(directory: Path, *, bridge: Login, accounts: Mapping[str, Has
         raise AccountError(f"{bridge.username!r} is the bridge's own account and cannot be a sensor's")
     if not directory.exists():
         directory.mkdir(mode=0o700, parents=True)
-    with _locked(directory):
+    with locked(directory):
         entries = read_passwords(directory)
         plugin = directory / PLUGIN_NAME
         is_made = accounts is not None or not plugin.exists()
         if is_made:
             before = plugin.read_text(encoding="utf-8") if plugin.exists() else ""
-            is_made = _replace(plugin, plugin_text(accounts or {}, before=before))
-        is_changed = _replace(directory / ACL_NAME, acl_text(bridge=bridge.username))
+            is_made = replace_file(plugin, plugin_text(accounts or {}, before=before).encode())
+        is_changed = replace_file(directory / ACL_NAME, acl_text(bridge=bridge.username).encode())
         if not _has_password(entries, bridge):
             entries[bridge.username] = str(hash_secret(bridge.password))
             lines = "".join(f"{username}:{stored}\n" for username, stored in entries.items())
-            is_changed = _replace(directory / PASSWORDS_NAME, lines) or is_changed
+            is_changed = replace_file(directory / PASSWORDS_NAME, lines.encode()) or is_changed
     return Outcome(is_changed, is_made, len(accounts or {}))
 
 
@@ -192,40 +189,3 @@ def _check_username(username: str) -> None:
         raise AccountError(
             f"{username!r} cannot be a username: 1 to 64 of A-Z a-z 0-9 _ . @ -, first a letter or digit"
         )
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    # The directory itself is the lock: it leaves no file behind and cannot be replaced under its holder.
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, text: str) -> bool:
-    """Replace the file at `path` as a whole; False if it already said `text`."""
-    try:
-        if path.read_text(encoding="utf-8") == text:
-            return False
-    except FileNotFoundError:
-        pass
-    # mkstemp makes it 0600 from the first byte on.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.chown(temporary, owner.st_uid, owner.st_gid)
-        # The broker reads either the old file or the new one, never half of one.
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
-        raise
-    return True
