@@ -21,8 +21,10 @@ def probe_broker(url: str, timeout_s: float) -> None:
     not answer within `timeout_s` seconds. A mere TCP connection would prove less, and some brokers log it as an
     error.
     """
+    # An id of its own: a broker ends the connection of an earlier client with the same one.
+    client_id = f"fleet-probe-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        address = BrokerAddress.from_url(url)
+        client = make_client(BrokerAddress.from_url(url), client_id, persistent=False)
     except ValueError as error:
         raise BrokerUnfitError(str(error)) from error
     answered = threading.Event()
@@ -35,8 +37,6 @@ def probe_broker(url: str, timeout_s: float) -> None:
     def disconnected(*_details: Any) -> None:
         answered.set()
 
-    # An id of its own: a broker ends the connection of an earlier client with the same one.
-    client = make_client(address, f"fleet-probe-{os.getpid()}-{secrets.token_hex(4)}", persistent=False)
     client.on_connect = connected
     client.on_disconnect = disconnected
     try:

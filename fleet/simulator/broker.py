@@ -46,16 +46,11 @@ def find_broker(
     """
     try:
         address = BrokerAddress.from_url(url)
+        tls = address.tls_context()
     except ValueError as error:
         raise BrokerOptionsError(str(error)) from error
     if password and not username:
         raise BrokerOptionsError("a password needs a username: --username NAME --password WORD")
-    tls = None
-    if address.tls:
-        try:
-            tls = ssl.create_default_context(cafile=address.ca_file)
-        except OSError as error:
-            raise BrokerOptionsError(f"{address.ca_file}: no usable certificate authority: {error}") from error
     if not username and url_login:
         username, password = address.username, address.password
     shared = Credentials(username, password) if username else None

@@ -44,6 +44,8 @@ class Command(BaseCommand):
         refuse_unsafe_settings()
         try:
             address = BrokerAddress.from_url(settings.MQTT_URL)
+            # A file that it names and that cannot be used is told here, before anything runs.
+            address.tls_context()
             shard = Shard.from_text(options["shard"])
         except ValueError as error:
             raise CommandError(str(error)) from error

@@ -56,6 +56,8 @@ class Command(BaseCommand):
         """Re-shard, and say what was done and what to start."""
         try:
             address = BrokerAddress.from_url(settings.MQTT_URL)
+            # A file that it names and that cannot be used is told here, before anything runs.
+            address.tls_context()
         except ValueError as error:
             raise CommandError(str(error)) from error
         to = options["count"]
