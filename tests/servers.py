@@ -37,6 +37,7 @@ from fleet.stack.postgres import ACCOUNTS as POSTGRES_ACCOUNTS
 from fleet.stack.postgres import PostgresServer
 from fleet.stack.secret_file import LocalSecrets, load_secrets
 from fleet.stack.server import Server
+from fleet.stack.tls import Tls
 from fleet.stack.valkey import ACCOUNTS as VALKEY_ACCOUNTS
 from fleet.stack.valkey import ValkeyServer
 
@@ -72,8 +73,11 @@ def make_valkey(place: DataDir) -> ValkeyServer:
     )
 
 
-def make_mosquitto(place: DataDir, *, anonymous: bool = True) -> MosquittoServer:
-    """Return a mosquitto in `place`, not started. Fails where mosquitto is not installed."""
+def make_mosquitto(place: DataDir, *, anonymous: bool = True, tls: bool = False) -> MosquittoServer:
+    """Return a mosquitto in `place`, not started. Fails where mosquitto is not installed.
+
+    tls: also with TLS, for `localhost` and 127.0.0.1.
+    """
     program = find_mosquitto()
     assert program is not None, "mosquitto is not installed; ./scripts/test installs it"
     keys = load_secrets(place.secrets)
@@ -85,7 +89,13 @@ def make_mosquitto(place: DataDir, *, anonymous: bool = True) -> MosquittoServer
         bridge_password=keys.mqtt_bridge,
         sensor_password=keys.mqtt_sensor,
         anonymous=anonymous,
+        tls=make_tls(place) if tls else None,
     )
+
+
+def make_tls(place: DataDir) -> Tls:
+    """Return listeners with TLS on the loopback for a mosquitto in `place`."""
+    return Tls("127.0.0.1", random_free_port(), random_free_port(), place.certificates, ["localhost", "127.0.0.1"])
 
 
 def make_amqtt(place: DataDir) -> AmqttServer:

@@ -5,9 +5,10 @@ library of the last ten years knows and which small devices can afford. `fleet/m
 files.
 """
 
+import contextlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -77,6 +78,15 @@ def canonical_name(text: str) -> str:
             "ASCII form (xn--…)"
         )
     return name
+
+
+def usable_names(hosts: Iterable[str]) -> list[str]:
+    """Return those of `hosts` that can stand in a certificate, as `canonical_name` writes them, each once."""
+    names = []
+    for host in hosts:
+        with contextlib.suppress(CertificateError):
+            names.append(canonical_name(host))
+    return list(dict.fromkeys(names))
 
 
 def check_identifier(text: str) -> None:

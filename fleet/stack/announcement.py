@@ -6,10 +6,10 @@ from .options import Options, outward_addresses
 
 def exposure(options: Options) -> str:
     """Return what listening on another address than the loopback means."""
+    broker = "" if options.mqtt_url else "The broker they reach with TLS only, and no sensor without a login. "
     return (
-        f"FLEET_HOST={options.host}: other machines can reach the pages, the API and the MQTT broker. Nothing of that "
-        "is encrypted, passwords included: for networks that you trust. The broker takes no sensor without a login "
-        "here. To run it for others, use docker/compose.yml."
+        f"FLEET_HOST={options.host}: other machines can reach the pages and the API. Nothing of that is encrypted, "
+        f"passwords included: for networks that you trust. {broker}To run it for others, use docker/compose.yml."
     )
 
 
@@ -29,8 +29,15 @@ def announcement(
         lines.append(f"  sensors   {broker.sensor_url}, no login on this machine")
     else:
         lines.append(f"  sensors   {broker.sensor_url}")
+    tls = broker.tls if broker else None
+    if broker is not None and tls is not None:
+        login = "" if broker.anonymous else ", the same login"
+        host = options.reachable_host
+        lines.append(f"  with TLS  mqtts://{host}:{tls.port}, wss://{host}:{tls.websocket_port}{login}")
+        lines.append(f"            trusting {tls.ca_file}")
     if options.all_addresses:
-        lines += [f"  elsewhere http://{address}:{http_port}" for address in outward_addresses()]
+        mqtt = f", mqtts on {tls.port}" if tls else ""
+        lines += [f"  elsewhere http://{address}:{http_port}{mqtt}" for address in outward_addresses()]
     lines.append("  Ctrl-C stops everything; the data stays.")
     return lines
 

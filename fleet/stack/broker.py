@@ -4,12 +4,15 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from fleet.mqtt.probe import BrokerUnfitError, probe_broker
 
 from .errors import StackError
 from .server import PROBE_TIMEOUT_S, Server
+
+if TYPE_CHECKING:
+    from .tls import Tls
 
 # The product's own login; its clients' ids begin with these names.
 BRIDGE_USER: Final = "fleet-bridge"
@@ -34,7 +37,8 @@ _DAEMON_FOLDERS: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", 
 class BrokerServer(Server):
     """An MQTT broker with the bridge's login.
 
-    anonymous: whether sensors may come without a login; else they use SENSOR_USER and `sensor_password`.
+    host, port: where it listens without TLS. tls: where with it, if at all. anonymous: whether sensors may come without
+    a login; else they use SENSOR_USER and `sensor_password`.
     """
 
     # Whether a message that it has acknowledged outlives its own restart.
@@ -49,11 +53,18 @@ class BrokerServer(Server):
         bridge_password: str,
         sensor_password: str,
         anonymous: bool,
+        tls: "Tls | None" = None,
     ) -> None:
         super().__init__(host=host, port=port, log_path=log_path)
         self._bridge_password = bridge_password
         self._sensor_password = sensor_password
         self.anonymous = anonymous
+        self.tls = tls
+
+    @property
+    def ports(self) -> list[int]:
+        """All ports that it listens on."""
+        return [self.port] if self.tls is None else [self.port, self.tls.port, self.tls.websocket_port]
 
     @property
     def url(self) -> str:

@@ -19,10 +19,12 @@ EPILOG = """\
 environment:
   FLEET_DATA_DIR        where everything is kept: databases, the broker's state, generated secrets, logs
                         (default: .local in the checkout; delete it for an empty start)
-  FLEET_HOST            address to listen on (default 127.0.0.1). With any other one, other machines can reach
-                        pages, API and broker, unencrypted; the broker then asks sensors for a login
-  FLEET_HTTP_PORT       default 8000; FLEET_MQTT_PORT: default 1883. A default that is taken gives way to the next
-                        free port, and a line says so; one that you set and that is taken is an error
+  FLEET_HOST            address to listen on (default 127.0.0.1). With any other one, other machines can reach pages
+                        and API, unencrypted, and the broker with TLS only (--tls is on by itself) and with a login
+  FLEET_HTTP_PORT, FLEET_MQTT_PORT, FLEET_MQTT_TLS_PORT, FLEET_MQTT_WEBSOCKET_PORT
+                        default 8000, 1883 (without TLS: this machine only), and with --tls 8883 and 9001. A default
+                        that is taken gives way to the next free port, and a line says so; one that you set and that
+                        is taken is an error
   FLEET_ADMIN_PASSWORD  password of the first operator, "admin" (default: generated, printed at the first start)
   FLEET_BROKER          "mosquitto" or "amqtt" to insist on one (default: mosquitto if it is installed)
   DATABASE_URL, REDIS_URL, MQTT_URL
@@ -42,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="also run N simulated sensors in a demo network with rules",
     )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="the broker also takes MQTT over TLS (8883) and in WebSockets over TLS (9001), with a certificate of an "
+        "authority that is made for it and kept in FLEET_DATA_DIR/certificates",
+    )
 
 
 def _count(text: str) -> int:
@@ -50,11 +58,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def supervise(*, simulated_sensors: int) -> int:
+def supervise(*, simulated_sensors: int, tls: bool) -> int:
     """Run the local stack until a signal ends it; returns the exit code."""
     console = Console()
     try:
-        options = read_options(os.environ, simulated_sensors=simulated_sensors)
+        options = read_options(os.environ, simulated_sensors=simulated_sensors, tls=tls)
     except StackError as error:
         console.warn(str(error))
         return 1
@@ -73,7 +81,8 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    return supervise(simulated_sensors=parser.parse_args(arguments).simulate)
+    parsed = parser.parse_args(arguments)
+    return supervise(simulated_sensors=parsed.simulate, tls=parsed.tls)
 
 
 if __name__ == "__main__":

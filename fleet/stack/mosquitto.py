@@ -6,9 +6,10 @@ import re
 import secrets
 import signal
 import subprocess
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from fleet.mqtt.accounts import OWN_TOPICS, PLUGIN_NAME, plugin_text
 from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC
@@ -23,7 +24,11 @@ from .broker import (
     BrokerServer,
 )
 from .places import Home
+from .ports import is_taken
 from .processes import Program
+
+if TYPE_CHECKING:
+    from .tls import Tls
 
 # Debian's, Homebrew's and the image's name for it.
 _PLUGIN_FILE: Final = "mosquitto_dynamic_security.so"
@@ -76,6 +81,7 @@ class MosquittoServer(BrokerServer):
         sensor_password: str,
         host: str = "127.0.0.1",
         anonymous: bool = True,
+        tls: "Tls | None" = None,
     ) -> None:
         super().__init__(
             host=host,
@@ -84,6 +90,7 @@ class MosquittoServer(BrokerServer):
             bridge_password=bridge_password,
             sensor_password=sensor_password,
             anonymous=anonymous,
+            tls=tls,
         )
         self._home = home
         self._path = program
@@ -117,6 +124,7 @@ class MosquittoServer(BrokerServer):
             [
                 "# Written by `manage.py up` at every start.",
                 f"listener {self.port} {self.host}",
+                *self._tls_listeners(),
                 f"allow_anonymous {'true' if self.anonymous else 'false'}",
                 f"password_file {self._home.write('passwords', self._passwords())}",
                 f"acl_file {self._home.write('acl', access_list())}",
@@ -136,6 +144,23 @@ class MosquittoServer(BrokerServer):
             # Into the home, because the plugin replaces it; a rename follows no link that may be there.
             self._home.write(PLUGIN_NAME, plugin_text({})).rename(accounts)
         return [f"plugin {plugin}", f"plugin_opt_config_file {accounts}"]
+
+    def _tls_listeners(self) -> list[str]:
+        """Return the lines of the listeners with TLS, if there are any; makes what they need."""
+        if self.tls is None:
+            return []
+        pair = self.tls.take_pair(now=datetime.now(UTC))
+        # Copies that its user can read; the originals are for whoever started this.
+        certificate = self._home.write("crt", pair.certificate.decode())
+        return self.tls.listeners(certificate=certificate, key=self._home.write("key", pair.key.decode()))
+
+    def _port_taken(self, output: str) -> bool:
+        # Of a WebSocket listener it says only that it could not be made.
+        return super()._port_taken(output) or (
+            self.tls is not None
+            and "websockets listener" in output
+            and is_taken(self.tls.host, self.tls.websocket_port)
+        )
 
     def _passwords(self) -> str:
         lines = [f"{BRIDGE_USER}:{hash_password(self._bridge_password)}"]

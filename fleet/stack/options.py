@@ -14,6 +14,8 @@ from .errors import StackError
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_MQTT_PORT: Final = 1883
+DEFAULT_MQTT_TLS_PORT: Final = 8883
+DEFAULT_MQTT_WEBSOCKET_PORT: Final = 9001
 BROKERS: Final = ("mosquitto", "amqtt")
 # In the environment file: which of the addresses in it are the local stack's own servers.
 LOCAL_PARTS: Final = "FLEET_LOCAL_PARTS"
@@ -32,6 +34,7 @@ class Options:
     """All that decides how the local stack is started.
 
     database_url, redis_url, mqtt_url: a server of the person's own, used instead of starting one; else None.
+    tls: whether the broker also listens with TLS, on `host`; without TLS it listens on this machine's own address only.
     broker: "mosquitto" or "amqtt" to insist on one, None for the better one that is there.
     admin_password: None to generate one.
     """
@@ -46,6 +49,9 @@ class Options:
     broker: str | None = None
     admin_password: str | None = field(default=None, repr=False)
     simulated_sensors: int = 0
+    tls: bool = False
+    mqtt_tls_port: Port = Port(DEFAULT_MQTT_TLS_PORT, chosen=False)
+    mqtt_websocket_port: Port = Port(DEFAULT_MQTT_WEBSOCKET_PORT, chosen=False)
 
     @property
     def loopback(self) -> bool:
@@ -62,6 +68,26 @@ class Options:
         """The host for addresses on this machine, with brackets if it is IPv6."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared only
         return f"[{host}]" if ":" in host else host
+
+    @property
+    def plain_host(self) -> str:
+        """The address on which the broker listens without TLS: never one that other machines can reach."""
+        if self.loopback:
+            return self.host
+        return "::1" if ":" in self.host else DEFAULT_HOST
+
+    def port(self, name: str) -> Port:
+        """Return the port that the environment variable `name` chooses."""
+        return {
+            "FLEET_HTTP_PORT": self.http_port,
+            "FLEET_MQTT_PORT": self.mqtt_port,
+            "FLEET_MQTT_TLS_PORT": self.mqtt_tls_port,
+            "FLEET_MQTT_WEBSOCKET_PORT": self.mqtt_websocket_port,
+        }[name]
+
+    def broker_names(self) -> list[str]:
+        """Return the names and addresses by which sensors may reach the broker, for its certificate."""
+        return [socket.gethostname(), *self.allowed_hosts()]
 
     def allowed_hosts(self) -> list[str]:
         """Return the names under which browsers may ask for the pages (ALLOWED_HOSTS)."""
@@ -90,12 +116,21 @@ def is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback
 
 
-def read_options(environ: Mapping[str, str], *, simulated_sensors: int = 0) -> Options:
-    """Return the options in `environ`; raises StackError that names a wrong one and its value."""
+def read_options(environ: Mapping[str, str], *, simulated_sensors: int = 0, tls: bool = False) -> Options:
+    """Return the options in `environ`; raises StackError that names a wrong one and its value.
+
+    tls: asked for on the command line. A broker that other machines can reach has it in any case.
+    """
     data_dir = data_directory(environ)
     own = _own_servers(environ, data_dir)
+    host = _host(environ)
+    if tls and "MQTT_URL" in own:
+        raise StackError(
+            "--tls is about the broker that this starts, and MQTT_URL names one of your own. Give that one TLS and an "
+            "address with mqtts://, or unset MQTT_URL."
+        )
     return Options(
-        host=_host(environ),
+        host=host,
         http_port=_port(environ, "FLEET_HTTP_PORT", DEFAULT_HTTP_PORT),
         mqtt_port=_port(environ, "FLEET_MQTT_PORT", DEFAULT_MQTT_PORT),
         data_dir=data_dir,
@@ -105,6 +140,9 @@ def read_options(environ: Mapping[str, str], *, simulated_sensors: int = 0) -> O
         broker=_broker(environ),
         admin_password=environ.get("FLEET_ADMIN_PASSWORD") or None,
         simulated_sensors=simulated_sensors,
+        tls=tls or ("MQTT_URL" not in own and not is_loopback(host)),
+        mqtt_tls_port=_port(environ, "FLEET_MQTT_TLS_PORT", DEFAULT_MQTT_TLS_PORT),
+        mqtt_websocket_port=_port(environ, "FLEET_MQTT_WEBSOCKET_PORT", DEFAULT_MQTT_WEBSOCKET_PORT),
     )
 
 

@@ -47,6 +47,10 @@ class DataDir:
         return self.root / "secrets.json"
 
     @property
+    def certificates(self) -> Path:
+        return self.root / "certificates"
+
+    @property
     def environment(self) -> Path:
         return environment_path(self.root)
 

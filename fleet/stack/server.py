@@ -82,7 +82,7 @@ class Server(ABC):
                     # The last processes of a killed server are ending; they are nobody's children here to wait for.
                     time.sleep(RETRY_START_AFTER_S)
                     return False
-                if "address already in use" in output.lower():
+                if self._port_taken(output):
                     raise PortTakenError(f"{self.title}: {self.host}:{self.port} is taken by another program.")
                 raise StackError(self._trouble(f"ended while starting ({describe_end(process.returncode)})"))
             if time.monotonic() > deadline:
@@ -108,6 +108,10 @@ class Server(ABC):
     def _may_retry(self, output: str) -> bool:
         """Return whether `output`, what a start that failed wrote, says that trying again is enough."""
         return False
+
+    def _port_taken(self, output: str) -> bool:
+        """Return whether `output`, what a start that failed wrote, says that another program has its port."""
+        return "address already in use" in output.lower()
 
     def _trouble(self, what: str) -> str:
         return f"{self.title} {what}. The end of {self.log_path}:\n{last_lines(self.log_path)}"

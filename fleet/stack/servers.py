@@ -1,8 +1,8 @@
 """Which servers a local stack needs: its own, or the person's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fleet.mqtt.probe import BrokerUnfitError, probe_broker
 
@@ -22,6 +22,9 @@ from .secret_file import LocalSecrets
 from .server import Server
 from .valkey import ACCOUNTS as VALKEY_ACCOUNTS
 from .valkey import ValkeyServer
+
+if TYPE_CHECKING:
+    from .tls import Tls
 
 # Where the search for a free port begins. Not the usual ports, which belong to installed servers.
 FIRST_POSTGRES_PORT: Final = 15_432
@@ -113,37 +116,55 @@ def _make_broker(options: Options, place: DataDir, keys: LocalSecrets, console: 
             f"FLEET_HOST={options.host} lets other machines in, which needs a broker with accounts: amqtt here is "
             f"for trying things out on 127.0.0.1. Install mosquitto: {INSTALL_MOSQUITTO}."
         )
-    port = listening_port(options, "FLEET_MQTT_PORT", console)
+    if program is None and options.tls:
+        raise StackError(f"--tls needs mosquitto: amqtt here is for trying things out without it. {INSTALL_MOSQUITTO}.")
+    port = listening_port(options, "FLEET_MQTT_PORT", console, host=options.plain_host)
     if program is not None:
         return MosquittoServer(
             place.home("mosquitto", accounts=MOSQUITTO_ACCOUNTS),
             program,
-            host=options.host,
+            host=options.plain_host,
             port=port,
             log_path=place.log("mosquitto"),
             bridge_password=keys.mqtt_bridge,
             sensor_password=keys.mqtt_sensor,
             anonymous=options.loopback,
+            tls=_make_tls(options, place, console, avoid=port) if options.tls else None,
         )
     console.warn(AMQTT_NOTE)
     return AmqttServer(host=options.host, port=port, log_path=place.log("amqtt"), bridge_password=keys.mqtt_bridge)
 
 
-def listening_port(options: Options, name: str, console: Console, *, avoid: int = 0) -> int:
-    """Return the port that FLEET_MQTT_PORT or FLEET_HTTP_PORT (`name`) asks for.
+def _make_tls(options: Options, place: DataDir, console: Console, *, avoid: int) -> "Tls":
+    from .tls import Tls  # noqa: PLC0415 - 8 MB that only this needs
 
-    A default that is taken gives way to the next free one, and a line says so. Raises StackError when a person
-    chose a port that is taken.
+    port = listening_port(options, "FLEET_MQTT_TLS_PORT", console, avoid=[avoid])
+    return Tls(
+        host=options.host,
+        port=port,
+        websocket_port=listening_port(options, "FLEET_MQTT_WEBSOCKET_PORT", console, avoid=[avoid, port]),
+        certificates=place.certificates,
+        names=options.broker_names(),
+    )
+
+
+def listening_port(
+    options: Options, name: str, console: Console, *, host: str | None = None, avoid: Collection[int] = ()
+) -> int:
+    """Return the port that the environment variable `name` (`Options.port`) asks for.
+
+    A default that is taken, or in `avoid`, gives way to the next free one, and a line says so. Raises StackError
+    when a person chose a port that is taken. host: FLEET_HOST, if nothing else is said.
     """
-    port = options.mqtt_port if name == "FLEET_MQTT_PORT" else options.http_port
-    if port.number != avoid and not is_taken(options.host, port.number):
+    host, port = host or options.host, options.port(name)
+    if port.number not in avoid and not is_taken(host, port.number):
         return port.number
     if port.chosen:
         raise StackError(
-            f"{name}={port.number}: that port on {options.host} is taken by another program. End that program, or "
+            f"{name}={port.number}: that port on {host} is taken by another program. End that program, or "
             f"choose another {name}."
         )
-    free = next_free_port(options.host, port.number + 1, avoid=[avoid])
+    free = next_free_port(host, port.number + 1, avoid=avoid)
     console.warn(f"  Port {port.number} is taken by another program; taking {free} ({name} chooses one).")
     return free
 
@@ -154,8 +175,27 @@ def start_server(server: Server, options: Options) -> None:
         try:
             server.start()
         except PortTakenError:
-            if isinstance(server, BrokerServer) and options.mqtt_port.chosen:
-                raise
-            server.port = next_free_port(server.host, server.port + 1)
+            if isinstance(server, BrokerServer):
+                _move_broker(server, options)
+            else:
+                server.port = next_free_port(server.host, server.port + 1)
         else:
             return
+
+
+def _move_broker(broker: BrokerServer, options: Options) -> None:
+    """Give `broker` free ports in place of those that are taken; PortTakenError for one that a person chose."""
+
+    def free(host: str, port: int, name: str) -> int:
+        if not is_taken(host, port):
+            return port
+        if options.port(name).chosen:
+            raise PortTakenError(f"{broker.title}: {host}:{port} ({name}) is taken by another program.")
+        return next_free_port(host, port + 1, avoid=others)
+
+    tls = broker.tls
+    others = broker.ports
+    broker.port = free(broker.host, broker.port, "FLEET_MQTT_PORT")
+    if tls is not None:
+        tls.port = free(tls.host, tls.port, "FLEET_MQTT_TLS_PORT")
+        tls.websocket_port = free(tls.host, tls.websocket_port, "FLEET_MQTT_WEBSOCKET_PORT")

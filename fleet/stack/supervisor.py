@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Final
 
 from .announcement import announcement, exposure
@@ -101,8 +102,8 @@ class Supervisor:
         check_own_servers(options)
         keys = load_secrets(self._place.secrets)
         self._servers = servers = make_servers(options, self._place, keys, console)
-        mqtt_port = servers.broker.port if servers.broker else 0
-        self._http_port = listening_port(options, "FLEET_HTTP_PORT", console, avoid=mqtt_port)
+        mqtt_ports = servers.broker.ports if servers.broker else ()
+        self._http_port = listening_port(options, "FLEET_HTTP_PORT", console, avoid=mqtt_ports)
         self._start_servers()
         environment = self._environment(keys)
         write_environment(self._place.environment, self._environment_to_write(environment))
@@ -113,6 +114,9 @@ class Supervisor:
             options, self._servers.broker, http_port=self._http_port, admin_password=self._new_password
         ):
             console.line(line)
+        if servers.broker and servers.broker.tls:
+            for line in servers.broker.tls.warnings(now=datetime.now(UTC)):
+                console.warn(line)
         if options.simulated_sensors:
             self._keep(
                 simulator(
@@ -282,6 +286,9 @@ class Supervisor:
     def _look_at_servers(self, patience: Patience) -> None:
         for server in self._servers.own:
             self._judge(patience, server.name, at_fault=not _answers(server.probe), why="does not answer")
+        broker = self._servers.broker
+        if broker and broker.tls and broker.tls.is_due(now=datetime.now(UTC)) and not self._ended.is_set():
+            self._keepers[broker.name].restart("has another certificate to take")
 
     def _judge(self, patience: Patience, name: str, *, at_fault: bool, why: str) -> None:
         keeper = self._keepers[name]

@@ -3,11 +3,11 @@
 import threading
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from fleet.mqtt.address import BrokerAddress
 from tests.waiting import wait_until
 
 
@@ -15,9 +15,16 @@ class MqttClient:
     """A connected client; `received` holds (topic, payload, retained, duplicate) in order of arrival."""
 
     def __init__(
-        self, url: str, client_id: str, *, clean: bool = True, acknowledges: bool = True, timeout_s: float = 10
+        self,
+        url: str,
+        client_id: str,
+        *,
+        clean: bool = True,
+        acknowledges: bool = True,
+        websocket: bool = False,
+        timeout_s: float = 10,
     ) -> None:
-        parts = urlsplit(url)
+        address = BrokerAddress.from_url(url)
         self.received: list[tuple[str, bytes, bool, bool]] = []
         self.session_present = False
         self._acknowledges = acknowledges
@@ -25,18 +32,26 @@ class MqttClient:
         self._acknowledged_by_broker: set[int] = set()
         self._subscribed = threading.Event()
         self._client = client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, clean_session=clean, manual_ack=True, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=clean,
+            manual_ack=True,
+            reconnect_on_failure=False,
+            transport="websockets" if websocket else "tcp",
         )
         client.max_inflight_messages_set(1_000)
-        if parts.username:
-            client.username_pw_set(parts.username, parts.password)
+        if address.username:
+            client.username_pw_set(address.username, address.password)
+        context = address.tls_context()
+        if context is not None:
+            client.tls_set_context(context)
         client.on_connect = self._connected
         client.on_message = self._message
         client.on_publish = lambda _client, _data, packet, _reason, _properties: self._acknowledged_by_broker.add(
             packet
         )
         client.on_subscribe = lambda *_: self._subscribed.set()
-        client.connect(parts.hostname or "", parts.port or 1883)
+        client.connect(address.host, address.port)
         client.loop_start()
         wait_until(client.is_connected, timeout_s, what=f"{client_id} to be connected")
 

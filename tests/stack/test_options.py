@@ -45,6 +45,8 @@ def test_hosts(tmp_path: Path, host: str, canonical: str, loopback: bool, reacha
         ("FLEET_HTTP_PORT", "0"),
         ("FLEET_MQTT_PORT", "65536"),
         ("FLEET_MQTT_PORT", "-1"),
+        ("FLEET_MQTT_TLS_PORT", "mqtts"),
+        ("FLEET_MQTT_WEBSOCKET_PORT", "0"),
         ("FLEET_HOST", "example.org"),
         ("FLEET_BROKER", "emqx"),
     ],
@@ -53,6 +55,33 @@ def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(StackError) as caught:
         read_options({"FLEET_DATA_DIR": str(tmp_path), name: value})
     assert f"{name}={value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "tls", "plain_host"),
+    [
+        ("", False, False, "127.0.0.1"),
+        ("", True, True, "127.0.0.1"),
+        ("::1", True, True, "::1"),
+        ("0.0.0.0", False, True, "127.0.0.1"),
+        ("::", False, True, "::1"),
+        ("192.168.1.5", False, True, "127.0.0.1"),
+    ],
+)
+def test_other_machines_reach_the_broker_with_tls_only(
+    tmp_path: Path, host: str, asked: bool, tls: bool, plain_host: str
+) -> None:
+    options = read_options({"FLEET_DATA_DIR": str(tmp_path), "FLEET_HOST": host}, tls=asked)
+    assert (options.tls, options.plain_host) == (tls, plain_host)
+    assert (options.mqtt_tls_port, options.mqtt_websocket_port) == (Port(8883, chosen=False), Port(9001, chosen=False))
+
+
+def test_tls_is_not_for_a_broker_of_ones_own(tmp_path: Path) -> None:
+    environ = {"FLEET_DATA_DIR": str(tmp_path), "MQTT_URL": "mqtt://me:secret@broker"}
+    with pytest.raises(StackError, match="MQTT_URL names one of your own") as caught:
+        read_options(environ, tls=True)
+    assert "secret" not in str(caught.value)
+    assert not read_options({**environ, "FLEET_HOST": "0.0.0.0"}).tls
 
 
 def test_servers_of_ones_own_are_used(tmp_path: Path) -> None:

@@ -195,10 +195,10 @@ def test_a_default_port_that_is_taken_gives_way(own_place: DataDir, capsys: pyte
 def test_the_web_does_not_take_the_broker_s_port(own_place: DataDir) -> None:
     port = random_free_port()
     options = Options("127.0.0.1", Port(port, chosen=False), Port(port, chosen=True), own_place.root)
-    assert listening_port(options, "FLEET_HTTP_PORT", Console(), avoid=port) > port
+    assert listening_port(options, "FLEET_HTTP_PORT", Console(), avoid=[port]) > port
     chosen = Options("127.0.0.1", Port(port, chosen=True), Port(port, chosen=True), own_place.root)
     with pytest.raises(StackError, match="FLEET_HTTP_PORT"):
-        listening_port(chosen, "FLEET_HTTP_PORT", Console(), avoid=port)
+        listening_port(chosen, "FLEET_HTTP_PORT", Console(), avoid=[port])
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,7 @@ def test_servers_of_ones_own_are_used_and_none_is_started(own_place: DataDir, tm
 def test_where_others_can_reach_it_up_says_what_that_exposes_and_amqtt_is_refused(own_place: DataDir) -> None:
     text = refused(own_place.root, FLEET_HOST="0.0.0.0", FLEET_BROKER="amqtt")
     assert "Nothing of that is encrypted" in text
+    assert "The broker they reach with TLS only" in text
     assert "Install mosquitto" in text
 
 

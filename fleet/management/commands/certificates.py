@@ -1,12 +1,11 @@
 """`manage.py certificates`: what MQTT over TLS needs, and when it ends."""
 
-import contextlib
 import json
 import math
 import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from fleet.mqtt.certificate_folder import RENEWED_BEFORE, CertificateFolder, Held
-from fleet.mqtt.certificates import AUTHORITY_DAYS, DAYS, LOOPBACK_NAMES, CertificateError, canonical_name
+from fleet.mqtt.certificates import AUTHORITY_DAYS, DAYS, LOOPBACK_NAMES, CertificateError, usable_names
 
 EXIT_ENDS_SOON: Final = 3
 DAY: Final = timedelta(days=1)
@@ -161,17 +160,9 @@ def _default_names(folder: CertificateFolder) -> list[str]:
     for host in settings.ALLOWED_HOSTS:
         # Django's way to write a domain with all that is below it.
         hosts += [host[1:], f"*{host}"] if host.startswith(".") else [host]
-    names = [name for name in _usable(hosts) if name not in LOOPBACK_NAMES]
+    names = [name for name in usable_names(hosts) if name not in LOOPBACK_NAMES]
     # Once only: a container has another one at every run.
-    return names if names or folder.server.exists() else _usable([socket.gethostname()])
-
-
-def _usable(hosts: Iterable[str]) -> list[str]:
-    names = []
-    for host in hosts:
-        with contextlib.suppress(CertificateError):
-            names.append(canonical_name(host))
-    return names
+    return names if names or folder.server.exists() else usable_names([socket.gethostname()])
 
 
 def _days_left(held: Held, *, now: datetime) -> int:

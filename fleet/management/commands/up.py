@@ -16,4 +16,4 @@ class Command(BaseCommand):
         add_arguments(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        sys.exit(supervise(simulated_sensors=options["simulate"]))
+        sys.exit(supervise(simulated_sensors=options["simulate"], tls=options["tls"]))
