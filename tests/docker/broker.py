@@ -3,12 +3,15 @@
 import os
 import pwd
 import queue
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from fleet.mqtt.accounts import Login, write_accounts
+from fleet.mqtt.certificate_folder import CertificateFolder
 from fleet.mqtt.dynamic_security import COMMAND_TOPIC, encode, end_account, make_account
 from fleet.stack.mosquitto import find_plugin
 from fleet.stack.ports import random_free_port
@@ -33,17 +37,31 @@ TIMEOUT_S = 10.0
 class Broker:
     """One mosquitto in a folder of its own.
 
-    port: for sensors; websocket_port: for browsers; inner_port: for the bridge. changes: lines of the shipped
-    configuration to put others in place of, for tests that show what such a line is good for.
+    port: for this machine; tls_port: for sensors; websocket_port: for browsers; inner_port: for the bridge;
+    mutual_port: for sensors with certificates, if `mutual`. changes: lines of the shipped configuration to put others
+    in place of, for tests that show what such a line is good for. environment: of the process, besides this one's.
     """
 
-    def __init__(self, folder: Path, program: Path, *, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        program: Path,
+        *,
+        changes: Mapping[str, str] | None = None,
+        mutual: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.accounts = folder / "accounts"
-        self.port, self.websocket_port, self.inner_port = (random_free_port() for _ in range(3))
+        self.certificates = CertificateFolder(folder / "certificates")
+        self.port, self.tls_port, self.websocket_port, self.inner_port, self.mutual_port = (
+            random_free_port() for _ in range(5)
+        )
         self.secrets: dict[str, str] = {}
         self._program = program
         self._changes = changes or {}
+        self._mutual = mutual
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,7 +71,10 @@ class Broker:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._program), "-c", str(self._write_configuration())], stdout=log, stderr=log
+                [str(self._program), "-c", str(self._write_configuration())],
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
         try:
             wait_until(self._listens, TIMEOUT_S, "mosquitto to listen")
@@ -88,6 +109,19 @@ class Broker:
         """End a sensor's account while the broker runs."""
         bridge.publish(COMMAND_TOPIC, encode(end_account(identifier, tag="test")))
 
+    def make_certificates(self, *clients: str, days: int = 397, renew: bool = False) -> None:
+        """Make the broker's certificate and those of `clients`; a running broker takes them at its next start."""
+        now = datetime.now(UTC)
+        self.certificates.write(names=["localhost", "127.0.0.1"], clients=clients, now=now, days=days, renew=renew)
+
+    def context(self, client: str | None = None) -> ssl.SSLContext:
+        """Return what a sensor needs for TLS, with the certificate of `client` if it shall show one."""
+        context = ssl.create_default_context(cafile=str(self.certificates.authority))
+        if client is not None:
+            pair = self.certificates.root / "authority" / "clients" / client
+            context.load_cert_chain(f"{pair}.crt", f"{pair}.key")
+        return context
+
     def login(self, username: str) -> Login:
         return BRIDGE if username == BRIDGE.username else Login(username, self.secrets[username])
 
@@ -106,12 +140,18 @@ class Broker:
         text = (REPOSITORY / "docker/mosquitto/mosquitto.conf").read_text()
         plugin = find_plugin(self._program)
         assert plugin is not None, "mosquitto is installed without its dynamic-security plugin"
+        if self._mutual:
+            # As a person does who wants it: the block that is commented out.
+            text = re.sub(r"^#(listener 8884\n)((?:#.+\n)+)", _uncommented, text, flags=re.MULTILINE)
         replacements = {
             "listener 1883\n": f"listener {self.port} 127.0.0.1\n",
-            "listener 9001\n": f"listener {self.websocket_port} 127.0.0.1\n",
+            "listener 8883\n": f"listener {self.tls_port} 127.0.0.1\n",
+            "listener 9001\n": f"listener {self.websocket_port} 127.0.0.1\nsocket_domain ipv4\n",
+            "listener 8884\n": f"listener {self.mutual_port} 127.0.0.1\n",
             "listener 1884\n": f"listener {self.inner_port} 127.0.0.1\n",
             "/mosquitto/accounts/": f"{self.accounts}/",
             "plugin /usr/lib/mosquitto_dynamic_security.so\n": f"plugin {plugin}\n",
+            "/mosquitto/certificates/": f"{self.certificates.root}/",
             "persistence_location /mosquitto/data/\n": f"persistence_location {self.folder}/data/\n",
             **self._changes,
         }
@@ -125,10 +165,22 @@ class Broker:
         return path
 
 
+def _uncommented(block: re.Match[str]) -> str:
+    return block[0].replace("\n#", "\n").removeprefix("#")
+
+
 class Client:
     """A paho client whose callbacks end in queues, so that a test can wait for one thing at a time."""
 
-    def __init__(self, client_id: str, login: Login | None, *, clean: bool = True, websocket: bool = False) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        login: Login | None,
+        *,
+        clean: bool = True,
+        websocket: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
         self.disconnected = threading.Event()
         self._connacks: queue.Queue[str] = queue.Queue()
@@ -140,6 +192,8 @@ class Client:
             transport="websockets" if websocket else "tcp",
             reconnect_on_failure=False,
         )
+        if tls is not None:
+            self.paho.tls_set_context(tls)
         if login is not None:
             self.paho.username_pw_set(login.username, login.password)
         self.paho.on_connect = lambda _c, _u, _flags, reason, _p: self._connacks.put(str(reason))

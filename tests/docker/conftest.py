@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,18 +17,19 @@ Connect = Callable[..., Client]
 
 @pytest.fixture
 def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
-    """Return a function that starts a broker with accounts for the bridge and sensors `boiler`, `freezer`."""
+    """Return a function that starts a broker with certificates and accounts for the bridge, `boiler` and `freezer`."""
     program = find_mosquitto()
     if program is None:
         pytest.skip("mosquitto is not installed")
     brokers: list[Broker] = []
 
-    def start(changes: Mapping[str, str] | None = None) -> Broker:
+    def start(changes: Mapping[str, str] | None = None, **options: Any) -> Broker:
         folder = tmp_path / f"broker-{len(brokers)}"
         folder.mkdir()
-        broker = Broker(folder, program, changes=changes)
+        broker = Broker(folder, program, changes=changes, **options)
         brokers.append(broker)
         broker.write_accounts("boiler", "freezer")
+        broker.make_certificates()
         broker.start()
         return broker
 
@@ -63,13 +65,17 @@ def connect() -> Iterator[Connect]:
         client_id: str | None = None,
         clean: bool = True,
         websocket: bool = False,
+        tls: bool = False,
     ) -> Client:
-        client = Client(client_id or username, broker.login(username), clean=clean, websocket=websocket)
+        context = broker.context() if websocket or tls else None
+        client = Client(client_id or username, broker.login(username), clean=clean, websocket=websocket, tls=context)
         clients.append(client)
         if username == BRIDGE.username:
             port = broker.inner_port
+        elif websocket:
+            port = broker.websocket_port
         else:
-            port = broker.websocket_port if websocket else broker.port
+            port = broker.tls_port if tls else broker.port
         assert client.connect(port) == "Success"
         return client
 

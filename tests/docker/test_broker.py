@@ -107,10 +107,11 @@ def test_a_will_on_anothers_topic_is_not_delivered(broker: Broker, bridge: Clien
     assert bridge.messages.empty()
 
 
-def test_a_browsers_client_does_the_same_by_websocket_with_the_same_account(
-    broker: Broker, connect: Connect, bridge: Client
+@pytest.mark.parametrize("way", ["tls", "websocket"])
+def test_by_tls_and_by_websocket_a_sensor_does_the_same_with_the_same_account(
+    broker: Broker, connect: Connect, bridge: Client, way: str
 ) -> None:
-    boiler = connect(broker, "boiler", websocket=True)
+    boiler = connect(broker, "boiler", **{way: True})
     boiler.subscribe(*GREEDY, OWN)
     boiler.publish("measurements/freezer", "forged")
     boiler.publish("measurements/boiler", "own")
@@ -120,7 +121,7 @@ def test_a_browsers_client_does_the_same_by_websocket_with_the_same_account(
     assert {topic for topic, _ in boiler.take_until(OWN)} == {OWN}
 
 
-@pytest.mark.parametrize("listener", ["port", "websocket_port", "inner_port"])
+@pytest.mark.parametrize("listener", ["port", "tls_port", "websocket_port", "inner_port"])
 @pytest.mark.parametrize(
     ("username", "password"),
     [
@@ -138,7 +139,9 @@ def test_no_listener_takes_a_client_without_its_login(
     if password == "boiler's":
         password = broker.secrets["boiler"]
     login = None if username is None else Login(username, password)
-    client = Client("boiler", login, websocket=listener == "websocket_port")
+    websocket = listener == "websocket_port"
+    tls = broker.context() if websocket or listener == "tls_port" else None
+    client = Client("boiler", login, websocket=websocket, tls=tls)
     assert client.connect(getattr(broker, listener)) == "Not authorized"
     client.close()
 

@@ -23,7 +23,7 @@ DOCKER = REPOSITORY / "docker"
 # What docker/.env sets, as make-env.sh makes it.
 ENVIRONMENT = {"POSTGRES_PASSWORD": "aa11", "REDIS_PASSWORD": "bb22", "MQTT_PASSWORD": "cc33", "ALLOWED_HOSTS": "x.org"}
 PROCESSES = {"web", "bridge", "worker", "beat"}
-ONE_SHOT = {"accounts", "migrate"}
+ONE_SHOT = {"accounts", "certificates", "migrate"}
 SERVERS = {"postgres", "valkey", "mosquitto"}
 # The keys of the specification that are used here; one that is misspelt is in no list.
 SERVICE_KEYS = {
@@ -260,10 +260,11 @@ def test_only_web_and_the_clients_listeners_are_published_and_by_default_on_loop
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published == {
         "web": ["127.0.0.1:8000:8000"],
-        "mosquitto": ["127.0.0.1:1883:1883", "127.0.0.1:9001:9001"],
+        "mosquitto": ["127.0.0.1:1883:1883", "127.0.0.1:8883:8883", "127.0.0.1:9001:9001"],
     }
     opened = _interpolate(yaml.safe_load(text), ENVIRONMENT | {"FLEET_MQTT_HOST": "0.0.0.0"})["services"]
-    assert opened["mosquitto"]["ports"][0] == "0.0.0.0:1883:1883"
+    # What has no TLS stays.
+    assert opened["mosquitto"]["ports"] == ["127.0.0.1:1883:1883", "0.0.0.0:8883:8883", "0.0.0.0:9001:9001"]
     assert opened["web"]["ports"] == ["127.0.0.1:8000:8000"]
 
 
@@ -271,7 +272,7 @@ def test_database_and_valkey_are_on_the_network_without_a_way_out(
     document: dict[str, Any], services: dict[str, Any]
 ) -> None:
     assert document["networks"]["inner"] == {"internal": True}
-    for name in ("postgres", "valkey", "bridge", "beat", "migrate", "accounts"):
+    for name in ("postgres", "valkey", "bridge", "beat", "migrate", "accounts", "certificates"):
         assert services[name]["networks"] == ["inner"], name
 
 
@@ -310,6 +311,35 @@ def test_accounts_are_written_by_the_brokers_user_where_the_broker_reads_them(se
     assert "plugin_opt_config_file /mosquitto/accounts/dynamic-security.json\n" in conf
     dockerfile = (DOCKER / "Dockerfile").read_text()
     assert "--owner 1883 --group 1883 --mode 0700 /var/lib/fleet/accounts" in dockerfile
+
+
+def test_certificates_are_made_by_the_brokers_user_and_the_broker_cannot_reach_the_authoritys_key(
+    services: dict[str, Any],
+) -> None:
+    certificates, mosquitto = services["certificates"], services["mosquitto"]
+    assert certificates["user"] == mosquitto["user"]
+    folder = "/var/lib/fleet/certificates"
+    assert certificates["command"] == ["manage", "certificates", "--folder", folder]
+    assert certificates["volumes"] == [f"certificates:{folder}", f"authority:{folder}/authority"]
+    assert "certificates:/mosquitto/certificates:ro" in mosquitto["volumes"]
+    with_authority = {
+        name for name, service in services.items() if any("authority:" in each for each in service.get("volumes", []))
+    }
+    assert with_authority == {"certificates"}
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    for each in (folder, f"{folder}/authority"):
+        assert f"--owner 1883 --group 1883 --mode 0700 {each}" in dockerfile
+
+
+def test_every_published_port_beyond_the_loopback_is_a_listener_with_tls(text: str) -> None:
+    opened = _interpolate(yaml.safe_load(text), ENVIRONMENT | {"FLEET_MQTT_HOST": "0.0.0.0"})["services"]
+    outside = {port.split(":")[-1] for port in opened["mosquitto"]["ports"] if not port.startswith("127.0.0.1:")}
+    blocks = re.findall(
+        r"^listener (\d+)\n((?:.+\n)*)", (DOCKER / "mosquitto/mosquitto.conf").read_text(), re.MULTILINE
+    )
+    with_tls = {port for port, lines in blocks if "\ncertfile " in lines and "\nkeyfile " in lines}
+    assert outside == with_tls == {"8883", "9001"}
+    assert {port for port, _ in blocks} - with_tls == {"1883", "1884"}
 
 
 def test_the_brokers_health_check_is_answered_by_a_broker_and_only_then(
