@@ -130,6 +130,8 @@ MQTT_URL = env.str("MQTT_URL", default="mqtt://127.0.0.1:1883")
 MQTT_RESERVED_USERNAMES = frozenset({"fleet-bridge", "sensor", urlsplit(MQTT_URL).username or "fleet-bridge"})
 # How simulated sensors log in, where they need another way than MQTT_URL's host without a login.
 MQTT_SENSOR_URL = env.str("MQTT_SENSOR_URL", default="")
+# Where sensors reach the broker by TLS, for the lines that the dashboard shows.
+MQTT_TLS_PORT = env.int("FLEET_MQTT_TLS_PORT", default=8883)
 # What the broker's certificate is for (`manage.py certificates`), where ALLOWED_HOSTS does not say it.
 MQTT_NAMES = env.list("FLEET_MQTT_NAMES", default=[])
 

@@ -130,14 +130,19 @@ def _viewer(request: HttpRequest) -> dict[str, Any]:
 
 
 def _mqtt_address(request: HttpRequest) -> dict[str, Any]:
-    """Return host and port for the lines that show how to connect a sensor.
+    """Return where and how a sensor connects, for the lines that show it.
 
-    The broker's address as the service knows it may be a name inside a private network, so outside the local
-    stack the host is the one at which the reader reached this page.
+    The broker's address as the service knows it may be a name inside a private network and a port for the bridge
+    alone, so outside the local stack the host is the one at which the reader reached this page, and the port the one
+    that is published with TLS.
     """
     url = urlsplit(settings.MQTT_URL)
-    host = url.hostname if settings.FLEET_LOCAL else request.get_host().rsplit(":", 1)[0]
-    return {"host": host, "port": url.port or DEFAULT_MQTT_PORT, "login": not settings.FLEET_LOCAL}
+    if not settings.FLEET_LOCAL:
+        host = request.get_host().rsplit(":", 1)[0]
+        return {"host": host, "port": settings.MQTT_TLS_PORT, "tls": True, "login": True}
+    tls = url.scheme == "mqtts"
+    port = url.port or (settings.MQTT_TLS_PORT if tls else DEFAULT_MQTT_PORT)
+    return {"host": url.hostname, "port": port, "tls": tls, "login": False}
 
 
 def _severities() -> list[str]:

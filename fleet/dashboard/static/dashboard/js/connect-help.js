@@ -9,11 +9,12 @@ import { viewer } from "./viewer.js";
  * @param {string} identifier
  */
 export function publishLine(identifier) {
-  const { host, port, login } = viewer.mqtt;
+  const { host, port, tls, login } = viewer.mqtt;
+  const trust = tls ? " --cafile ca.crt" : "";
   const account = login ? ` -u ${identifier} -P '…'` : "";
   const payload = `{"measurements": [{"revision": 0, "timestamp": '$(date +%s)', "value": {"temperature": 21.5}}]}`;
   return codeBlock(
-    `mosquitto_pub -h ${host} -p ${port}${account} -q 1 -t measurements/${identifier} \\\n  -m '${payload}'`,
+    `mosquitto_pub -h ${host} -p ${port}${trust}${account} -q 1 -t measurements/${identifier} \\\n  -m '${payload}'`,
   );
 }
 

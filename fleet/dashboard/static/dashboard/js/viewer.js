@@ -1,7 +1,7 @@
 /** What the server told about the reader: name, networks with roles, where sensors connect. */
 
 /** @typedef {{slug: string, name: string, role: "viewer" | "operator" | "owner"}} ViewerNetwork */
-/** @typedef {{username: string, staff: boolean, networks: ViewerNetwork[], mqtt: {host: string, port: number, login: boolean}}} Viewer */
+/** @typedef {{username: string, staff: boolean, networks: ViewerNetwork[], mqtt: {host: string, port: number, tls: boolean, login: boolean}}} Viewer */
 
 const RANKS = ["viewer", "operator", "owner"];
 
