@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from sensors import queries, services
 from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm, number_of
-from sensors.models import AccessToken, Gateway, Membership, Network, Role, Sensor, User
+from sensors.models import AccessToken, Gateway, Membership, Network, Role, Sensor, SensorCredential, User
 from sensors.services.networks import SETTINGS
 
 # What decides over rights: only superusers hand them out.
@@ -252,8 +252,11 @@ class SensorAdmin(ServiceAdmin):
     """Sensors; their configurations are on the pages of revisions."""
 
     form = SensorForm
-    fields = ("identifier", "network", "gateway", "name", "labels", "period_s", "grace_s", "status", "last_seen_at")
-    readonly_fields = ("status", "last_seen_at")
+    fields = (
+        *("identifier", "network", "gateway", "name", "labels", "period_s", "grace_s"),
+        *("status", "last_seen_at", "credential_state"),
+    )
+    readonly_fields = ("status", "last_seen_at", "credential_state")
     constant_fields = ("identifier", "network")
     autocomplete_fields = ("network", "gateway")
     list_display = ("identifier", "name", "network", "gateway", "status", "last_seen_at")
@@ -273,6 +276,12 @@ class SensorAdmin(ServiceAdmin):
     def status(self, sensor: Any) -> str:
         """Return new, up, late or down; a sensor in the making has none."""
         return getattr(sensor, "status", "new")
+
+    @display(description="credential", label=LABEL_COLOURS)
+    def credential_state(self, sensor: Sensor) -> str:
+        """Return how far its account at the broker is; it is issued on the sensor's page of the dashboard."""
+        credential = SensorCredential.objects.filter(sensor=sensor).first() if sensor.pk else None
+        return str(credential.state) if credential else "none"
 
     @display(description="last seen", ordering="state__last_seen_at")
     def last_seen_at(self, sensor: Sensor) -> Any:

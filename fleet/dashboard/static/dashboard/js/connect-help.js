@@ -7,11 +7,12 @@ import { viewer } from "./viewer.js";
 /**
  * Returns a block with a mosquitto_pub line that sends one measurement as `identifier`.
  * @param {string} identifier
+ * @param {string} [password] of its credential, where it is known
  */
-export function publishLine(identifier) {
+export function publishLine(identifier, password) {
   const { host, port, tls, login } = viewer.mqtt;
   const trust = tls ? " --cafile ca.crt" : "";
-  const account = login ? ` -u ${identifier} -P '…'` : "";
+  const account = login || password ? ` -i ${identifier} -u ${identifier} -P '${password ?? "…"}'` : "";
   const payload = `{"measurements": [{"revision": 0, "timestamp": '$(date +%s)', "value": {"temperature": 21.5}}]}`;
   return codeBlock(
     `mosquitto_pub -h ${host} -p ${port}${trust}${account} -q 1 -t measurements/${identifier} \\\n  -m '${payload}'`,

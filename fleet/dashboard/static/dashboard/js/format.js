@@ -67,6 +67,11 @@ const PILLS = {
   waiting: { words: "waiting", tone: "info", icon: "clock" },
   sent: { words: "sent", tone: "good", icon: "tick" },
   dropped: { words: "dropped", tone: "", icon: "dashed" },
+  none: { words: "none", tone: "", icon: "dashed" },
+  active: { words: "active", tone: "good", icon: "key" },
+  missing: { words: "missing", tone: "bad", icon: "cross" },
+  revoking: { words: "revoking", tone: "warn", icon: "clock" },
+  revoked: { words: "revoked", tone: "", icon: "cross" },
 };
 
 /**

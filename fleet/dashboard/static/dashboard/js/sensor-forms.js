@@ -62,7 +62,13 @@ export function showHowToConnect(identifier) {
       publishLine(identifier),
       h("p", {}, "The sensor gets its configuration, also an earlier one, by subscribing to:"),
       codeBlock(`configurations/${identifier}`),
-      h("p", {}, h("a", { href: `/sensors/${identifier}/` }, "To the sensor's page")),
+      h(
+        "p",
+        {},
+        "Where the broker asks for a login, it needs a credential, which operators issue on ",
+        h("a", { href: `/sensors/${identifier}/` }, "the sensor's page"),
+        ".",
+      ),
     ],
   });
 }

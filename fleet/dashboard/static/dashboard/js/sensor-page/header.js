@@ -3,8 +3,10 @@
 import { button, fact, fill, h, oncePerFrame, part, renew } from "../dom.js";
 import { labelChips, pill } from "../format.js";
 import { copy } from "../connect-help.js";
+import { showCredential } from "../credential.js";
 import { deleteSensor, editSensor, showHowToConnect } from "../sensor-forms.js";
 import { ago, duration } from "../time.js";
+import { report } from "../toast.js";
 import { may, networkName } from "../viewer.js";
 
 export class Header {
@@ -83,8 +85,16 @@ export class Header {
   showActions() {
     const { identifier, network } = this.sensor;
     const actions = part("actions");
-    fill(actions, button("How to connect", { icon: "live", press: () => void showHowToConnect(identifier) }));
-    if (!may(network, "operator")) return;
+    const mayChange = may(network, "operator");
+    fill(
+      actions,
+      button("How to connect", { icon: "live", press: () => void showHowToConnect(identifier) }),
+      button("Credential", {
+        icon: "key",
+        press: () => void showCredential(identifier, { mayChange }).catch(report),
+      }),
+    );
+    if (!mayChange) return;
     actions.append(
       button("Edit", {
         icon: "edit",
