@@ -6,6 +6,7 @@ from rest_framework.routers import BaseRouter
 from sensors.api import (
     converters,  # noqa: F401 - registers <identifier:…> and <network:…>
     credentials,
+    provisioning,
     tokens,
     views,
 )
@@ -20,6 +21,7 @@ def register(router: BaseRouter) -> None:
 
 extra_patterns = [
     path("sensors/<identifier:identifier>/credential/", credentials.CredentialView.as_view(), name="credential"),
+    path("networks/<network:slug>/sensors/", provisioning.ImportView.as_view(), name="network-sensors"),
     path("networks/<network:slug>/members/", views.MembersView.as_view(), name="network-members"),
     path("networks/<network:slug>/members/<str:username>/", views.MemberView.as_view(), name="network-member"),
 ]

@@ -48,6 +48,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET networks/{slug}/": Operation(VIEWER),
     "PATCH networks/{slug}/": Operation(OPERATOR, {"name": "x"}),
     "DELETE networks/{slug}/": Operation(OWNER, done=204),
+    "POST networks/{slug}/sensors/": Operation(OPERATOR, {"sensors": [{"identifier": "made"}]}),
     "GET networks/{slug}/members/": Operation(VIEWER),
     "POST networks/{slug}/members/": Operation(OWNER, {"user": "{stranger}", "role": "viewer"}, 201),
     "GET networks/{slug}/members/{username}/": Operation(VIEWER),
