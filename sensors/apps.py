@@ -10,10 +10,14 @@ class SensorsConfig(AppConfig):
         from auditlog.registry import auditlog  # noqa: PLC0415 - models load after the apps
 
         from sensors import models  # noqa: PLC0415
+        from sensors.history import own_fields  # noqa: PLC0415
 
-        auditlog.register(models.User, mask_fields=["password"], exclude_fields=["last_login"], m2m_fields={"groups"})
-        auditlog.register(models.Network)
-        auditlog.register(models.Membership)
-        auditlog.register(models.Gateway)
-        auditlog.register(models.Sensor)
+        auditlog.register(
+            models.User,
+            include_fields=own_fields(models.User, without=["last_login"]),
+            mask_fields=["password"],
+            m2m_fields={"groups"},
+        )
+        for model in (models.Network, models.Membership, models.Gateway, models.Sensor):
+            auditlog.register(model, include_fields=own_fields(model))
         auditlog.register(models.AccessToken, include_fields=["name", "user", "expiry", "scope", "network_ids"])

@@ -71,6 +71,13 @@ def test_each_is_in_the_history_with_who_made_it(plant):
     assert (entry.action, entry.actor) == (LogEntry.Action.CREATE, plant.operator.user)
 
 
+def test_a_row_costs_the_same_however_many_there_are(plant, django_assert_max_num_queries):
+    rows = [{"identifier": f"cheap-{number}"} for number in range(50)]
+    # A savepoint within another, the sensor, its entry in the history, and what all rows share.
+    with django_assert_max_num_queries(50 * 6 + 20):
+        plant.operator.post(path(plant), {"sensors": rows})
+
+
 def test_a_row_with_more_cells_than_the_head_is_refused(plant):
     body = plant.operator.post(path(plant), "identifier\none,extra\n", content_type="text/csv").json()
     assert [list(row["errors"]) for row in body["results"]] == [["beyond the head"]]
