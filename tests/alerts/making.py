@@ -212,6 +212,32 @@ def beside(*works: Callable[[], Any]) -> Iterator[None]:
         raise errors[0]
 
 
+@contextmanager
+def held(work: Callable[[], Any], *, before: str) -> Iterator[Callable[[], None]]:
+    """Run `work` beside the block, stopped before the first statement that begins so; yield what lets it go on.
+
+    At the end of the block it goes on in any case.
+    """
+    is_there, go_on = threading.Event(), threading.Event()
+
+    def stop(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if sql.lstrip().startswith(before):
+            is_there.set()
+            go_on.wait(30)
+        return execute(sql, *arguments)
+
+    def run() -> None:
+        with connection.execute_wrapper(stop):
+            work()
+
+    with beside(run):
+        assert is_there.wait(30)
+        try:
+            yield go_on.set
+        finally:
+            go_on.set()
+
+
 def run_at_once(work: Callable[[], Any], times: int) -> None:
     """Run `work` in so many threads that start together, each with a connection of its own; raise what they raise."""
     barrier = threading.Barrier(times)

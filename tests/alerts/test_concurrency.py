@@ -3,9 +3,9 @@
 import threading
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
-from alerts.models import Alert, EvaluationBatch, EvaluationProgress, RuleState
+from alerts.models import Alert, EvaluationBatch, EvaluationProgress, Resolution, RuleState
 from alerts.services import (
     LANES,
     acknowledge_alert,
@@ -16,7 +16,9 @@ from alerts.services import (
     sweep,
     update_rule,
 )
+from alerts.services.endings import end_alerts
 from alerts.services.queue import microseconds, moment
+from alerts.services.transitions import firing_alert, open_alerts
 from sensors.errors import Conflict
 from sensors.models import Sensor
 from sensors.services import delete_sensor, update_sensor
@@ -25,7 +27,9 @@ from tests.alerts.making import (
     beside,
     feed,
     heard,
+    held,
     history,
+    make_bridge_rule,
     make_gateway,
     make_gateway_rule,
     make_network,
@@ -45,6 +49,9 @@ from tests.crashes import crash_at, crash_everywhere
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# The last statement of an evaluation, when everything else is written.
+END_OF_A_LANE = 'DELETE FROM "alerts_evaluationbatch"'
 
 RULES = (
     {"above": 50.0, "hysteresis": 1.0},
@@ -98,6 +105,53 @@ def test_an_evaluation_ended_at_any_statement_and_repeated_makes_the_same_transi
             crashes += crash_everywhere(lambda lane=lane: evaluate_lane(lane, now=at(0)))
     assert crashes > 100
     assert stored() == replayed(rules, samples)
+
+
+@pytest.mark.parametrize("subject", ["sensor", "gateway", "bridges"])
+def test_the_database_refuses_a_second_open_alert_of_a_rule_and_the_same_subject(subject):
+    network = make_network()
+    gateway = make_gateway(network)
+    sensor = make_sensor(network, gateway=gateway)
+    about = {
+        "sensor": {"sensor": sensor, "sensor_identifier": sensor.identifier},
+        "gateway": {"gateway": gateway, "gateway_identifier": gateway.identifier},
+        "bridges": {},
+    }
+    rule = make_bridge_rule(network)
+
+    def open_one(now_s: float, **fields) -> None:
+        open_alerts([firing_alert(rule, started_at=at(0), fired_at=at(0), now=at(now_s), **fields)], now=at(now_s))
+
+    for fields in about.values():
+        open_one(1, **fields)
+    with pytest.raises(IntegrityError, match=f"one_open_alert_per_rule_(and|about)_{subject}"), transaction.atomic():
+        open_one(2, **about[subject])
+    assert Alert.objects.count() == 3
+    with transaction.atomic():
+        end_alerts(Alert.objects.all(), reason=Resolution.BY_HAND, now=at(3))
+    open_one(4, **about[subject])
+    assert Alert.objects.filter(resolved_at=None).count() == 1
+
+
+def test_a_lane_that_somebody_evaluates_is_left_to_them():
+    network = make_network()
+    sensor = make_sensor(network)
+    make_threshold(network)
+    store([sample(sensor, second, value) for second, value in ((1, 51.0), (2, 1.0))])
+    with held(lambda: evaluate_lane(lane_of(sensor.pk), now=at(3)), before=END_OF_A_LANE):
+        assert evaluate_lane(lane_of(sensor.pk), now=at(3)) is None
+        assert evaluate_lane(lane_of(sensor.pk + 1), now=at(3)) == 0
+    assert history() == [("resolved", 1, 1, 2, "cleared")]
+
+
+def test_a_sweep_leaves_to_another_what_that_one_is_at():
+    network = make_network()
+    make_staleness(network)
+    heard(make_sensor(network), 0)
+    with held(lambda: sweep(now=at(91)), before='INSERT INTO "alerts_alert"'):
+        assert sweep(now=at(91)).is_busy
+    assert history() == [("firing", 90, 91, None, "")]
+    assert not sweep(now=at(92)).is_busy
 
 
 def test_one_lane_that_fails_does_not_hold_up_the_others():
@@ -180,25 +234,12 @@ def test_who_begins_to_evaluate_after_an_editor_came_goes_after_the_edit():
     assert lane_of(early.pk) != lane_of(late.pk)
     rule = make_threshold(network)
     store([sample(sensor, 1, 51.0) for sensor in (early, late)])
-    is_held, go_on = threading.Event(), threading.Event()
-
-    def hold(execute, sql, params, many, context):
-        if sql.startswith('DELETE FROM "alerts_evaluationbatch"'):
-            is_held.set()
-            go_on.wait(30)
-        return execute(sql, params, many, context)
-
-    def evaluate_and_hold():
-        with connection.execute_wrapper(hold):
-            evaluate_lane(lane_of(early.pk), now=at(1))
-
-    with beside(evaluate_and_hold):
-        assert is_held.wait(30)
-        with beside(lambda: update_rule(rule, above=1_000.0, now=at(2))):
-            wait_until(lambda: waiting() == 1, what="the editor, who waits for the evaluation")
-            with beside(lambda: evaluate_lane(lane_of(late.pk), now=at(3))):
-                wait_until(lambda: waiting() == 2, what="the next evaluation, which waits for the editor")
-                go_on.set()
+    evaluation = held(lambda: evaluate_lane(lane_of(early.pk), now=at(1)), before=END_OF_A_LANE)
+    with evaluation as go_on, beside(lambda: update_rule(rule, above=1_000.0, now=at(2))):
+        wait_until(lambda: waiting() == 1, what="the editor, who waits for the evaluation")
+        with beside(lambda: evaluate_lane(lane_of(late.pk), now=at(3))):
+            wait_until(lambda: waiting() == 2, what="the next evaluation, which waits for the editor")
+            go_on()
     assert history(sensor=early) == [("resolved", 1, 1, 2, "rule_edited")]
     assert history(sensor=late) == []
     assert EvaluationBatch.objects.count() == 0

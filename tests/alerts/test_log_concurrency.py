@@ -6,7 +6,7 @@ import pytest
 
 from alerts.models import Alert, LogNote
 from alerts.services import evaluate_log_lane, update_rule
-from tests.alerts.making import at, beside, drained, make_network, make_sensor, run_at_once
+from tests.alerts.making import at, beside, drained, held, history, make_network, make_sensor, run_at_once
 from tests.alerts.making_logs import count, entry, make_log_rule, note
 from tests.alerts.replaying import chatter, replayed_logs, stored
 from tests.crashes import crash_at, crash_everywhere
@@ -49,6 +49,16 @@ def test_many_evaluators_make_the_transitions_of_one():
     run_at_once(lambda: count(10**6), 4)
     count(10**6)
     assert Alert.objects.filter(state="resolved", resolution="cleared").count() == len(expected)
+
+
+def test_a_lane_whose_messages_somebody_counts_is_left_to_them():
+    network = make_network()
+    sensor = make_sensor(network)
+    make_log_rule(network, count=2)
+    (lane,) = note([entry(sensor, 1), entry(sensor, 2)])
+    with held(lambda: evaluate_log_lane(lane, now=at(3)), before='DELETE FROM "alerts_lognote"'):
+        assert evaluate_log_lane(lane, now=at(3)) is None
+    assert history() == [("firing", 2, 2, None, "")]
 
 
 def test_a_count_ended_at_any_statement_and_repeated_makes_the_same_transitions():
