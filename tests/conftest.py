@@ -1,5 +1,7 @@
 """Fixtures that every test may use. The servers themselves are started by tests/servers.py."""
 
+import os
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +30,15 @@ def pytest_configure() -> None:
 def long(request: pytest.FixtureRequest) -> bool:
     """Return whether fault tests shall run at full length."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Return a source of random moments; FLEET_TEST_SEED repeats those of a run that failed."""
+    seed = os.environ.get("FLEET_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
+    # Shown when the test fails.
+    print(f"FLEET_TEST_SEED={seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")

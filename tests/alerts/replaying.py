@@ -93,9 +93,9 @@ def alerts_of(rule: Rule, sensor_id: int, transitions: Iterable[Transition]) -> 
     return found
 
 
-def stored() -> list[Row]:
+def stored(**filters: Any) -> list[Row]:
     """Return the alerts as they are."""
-    rows = Alert.objects.values_list(
+    rows = Alert.objects.filter(**filters).values_list(
         "rule", "sensor", "state", "started_at", "fired_at", "resolved_at", "value", "backfilled"
     )
     return sorted(

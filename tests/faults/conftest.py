@@ -1,7 +1,6 @@
 """Fixtures of the fault tests; what they are made of is in stack.py, load.py and proxy.py."""
 
 import os
-import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -128,12 +127,3 @@ def make_careless(stack: Stack) -> Iterator[Callable[..., Careless]]:
     yield make
     for careless in started:
         careless.stop()
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Return a source of random moments; FLEET_TEST_SEED repeats those of a run that failed."""
-    seed = os.environ.get("FLEET_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
-    # Shown when the test fails.
-    print(f"FLEET_TEST_SEED={seed}")
-    return random.Random(seed)
