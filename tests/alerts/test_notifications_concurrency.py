@@ -1,14 +1,8 @@
 """Many deliverers at once, and one that is killed in the middle."""
 
-import os
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
-from django.conf import settings as django_settings
-from django.db import connection
 from django.utils import timezone
 
 from alerts.models import Alert, Notification, NotificationTarget
@@ -27,6 +21,7 @@ from tests.alerts.making import (
     store,
     told,
 )
+from tests.alerts.processes import running
 from tests.alerts.receiver import receiving
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,22 +68,8 @@ def test_a_deliverer_killed_while_it_sends_repeats_that_one_message_at_most(rece
     make_target(network, receiver.url(), group_wait_s=0)
     feed(sensor, [(1, 51.0)], now_s=1)
     receiver.gate.clear()
-    database = connection.settings_dict
-    address = f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "notify"],
-        env={
-            **os.environ,
-            "DATABASE_URL": f"{address}/{database['NAME']}",
-            "NOTIFICATION_PRIVATE_TARGETS": "127.0.0.1",
-            "SECRET_KEY": django_settings.SECRET_KEY,
-        },
-    )
-    try:
+    with running("manage.py", "notify"):
         assert receiver.arrived.wait(60)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
     receiver.gate.set()
     assert told() == [("firing", "waiting", 1)]
     now = timezone.now()
