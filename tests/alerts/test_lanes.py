@@ -7,16 +7,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from alerts.models import Alert, EvaluationBatch, EvaluationProgress
-from alerts.services import LANES, evaluate_lane, lane_of, watched_attributes
+from alerts.services import LANES, delete_rule, evaluate_lane, lane_of, sweep, update_rule, watched_attributes
 from alerts.services.queue import SAMPLES_PER_ROW, decode_blocks, microseconds, waiting_samples
 from config.models import Revision
 from sensors.models import Sensor
-from sensors.services import delete_sensor
+from sensors.services import delete_sensor, update_sensor
 from tests.alerts.making import (
     Sample,
     at,
+    drained,
     evaluate,
     feed,
+    heard,
     history,
     make_network,
     make_rate,
@@ -313,6 +315,15 @@ def test_a_rule_about_change_starts_with_the_second_sample_after_it_was_made(net
     assert history() == [("firing", 120, 120, None, "")]
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, "99", True, None])
+def test_what_is_no_number_is_no_step_of_a_rate(network, sensor, value):
+    make_rate(network, above=5.0)
+    feed(sensor, [(0, 20.0), (60, value), (120, 29.0)])
+    assert history() == []
+    feed(sensor, [(180, value), (240, 40.0)])
+    assert history() == [("firing", 240, 240, None, "")]
+
+
 def test_rules_about_a_value_and_its_change_go_side_by_side(network, sensor):
     hot = make_threshold(network)
     fast = make_rate(network, above=5.0)
@@ -321,6 +332,37 @@ def test_rules_about_a_value_and_its_change_go_side_by_side(network, sensor):
     assert history(rule=fast) == [("resolved", 60, 60, 120, "cleared")]
     feed(sensor, [(180, 99.0), (170, 99.0)])
     assert Alert.objects.count() == 2
+
+
+def test_no_data_ends_no_episode_of_a_value(network, sensor):
+    make_threshold(network)
+    make_rate(network, above=5.0)
+    feed(sensor, [(0, 20.0), (60, 51.0)])
+    heard(sensor, 60)
+    for second in (1_000, 10**6):
+        drained(second)
+        sweep(now=at(second))
+        evaluate(second)
+    assert history() == [("firing", 60, 60, None, "")] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda rule, sensor: update_rule(rule, now=at(5), above=50.5), "rule_edited"),
+        (lambda rule, sensor: update_rule(rule, now=at(5), enabled=False), "rule_disabled"),
+        (lambda rule, sensor: delete_rule(rule, now=at(5)), "rule_deleted"),
+        (lambda rule, sensor: update_sensor(sensor, labels={}, now=at(5)), "out_of_scope"),
+        (lambda rule, sensor: delete_sensor(sensor), "sensor_deleted"),
+    ],
+)
+def test_what_ends_an_alert_about_a_value_besides_samples(network, change, reason):
+    sensor = make_sensor(network, labels={"floor": "1"})
+    rule = make_threshold(network, labels={"floor": "1"})
+    feed(sensor, [(0, 51.0)])
+    change(rule, sensor)
+    sweep(now=at(5))
+    assert history() == [("resolved", 0, 0, 5, reason)]
 
 
 def test_samples_of_a_deleted_sensor_are_dropped_and_its_neighbours_evaluated(network):
