@@ -65,15 +65,17 @@ def _lock(cursor: Any, *, rules: Collection[int], sensors: Collection[int]) -> N
     Skipped here, they would be missed for good.
     """
     cursor.execute("SELECT 1 FROM sensors_sensor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE", [sensors])
+    # As arrays: of a table that was just filled the planner knows nothing, and would look through it by network.
     cursor.execute(
-        "SELECT 1 FROM sensors_network WHERE id IN (SELECT network_id FROM sensors_sensor WHERE id = ANY(%s))"
-        " ORDER BY id FOR SHARE",
+        "SELECT 1 FROM sensors_network WHERE id = ANY(ARRAY("
+        "  SELECT DISTINCT network_id FROM sensors_sensor WHERE id = ANY(%s)"
+        ")) ORDER BY id FOR SHARE",
         [sensors],
     )
     cursor.execute(
-        "SELECT 1 FROM alerts_rule WHERE id = ANY(%s) OR network_id IN ("
-        "  SELECT network_id FROM sensors_sensor WHERE id = ANY(%s)"
-        ") ORDER BY id FOR SHARE",
+        "SELECT 1 FROM alerts_rule WHERE id = ANY(%s) OR network_id = ANY(ARRAY("
+        "  SELECT DISTINCT network_id FROM sensors_sensor WHERE id = ANY(%s)"
+        ")) ORDER BY id FOR SHARE",
         [rules, sensors],
     )
 

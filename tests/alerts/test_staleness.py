@@ -1,17 +1,20 @@
 """Silence of single sensors: judged by what was received, up to the bridges' watermark, strictly after its time."""
 
 import pytest
+from django.db import connection
 
 from alerts.models import Alert, RuleState, ScopeChange
 from alerts.services import resolve_alert, sweep
 from sensors.activity import record_watermark
-from sensors.models import SensorState
+from sensors.models import Sensor, SensorState
 from sensors.services import delete_sensor, update_sensor
 from tests.alerts.making import (
     at,
     drained,
     heard,
     history,
+    make_gateway,
+    make_gateway_rule,
     make_network,
     make_sensor,
     make_staleness,
@@ -328,3 +331,33 @@ def test_a_sweep_over_many_sensors_costs_what_is_due(network):
     done = sweep(now=at(121))
     assert (done.looked_at, done.silent, done.opened) == (4, 4, 4)
     assert sorted(offset(alert.started_at) for alert in Alert.objects.all()) == [90, 100, 110, 120]
+
+
+def rows_read_in_whole_tables():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables"
+            " WHERE relname IN ('sensors_sensor', 'sensors_sensorstate', 'alerts_rulestate')"
+        )
+        return dict(cursor.fetchall())
+
+
+def test_a_sweep_reads_what_is_due_and_no_whole_table_whatever_statistics_say(network):
+    gateway = make_gateway(network)
+    names = [f"many-{number}" for number in range(2_000)]
+    made = Sensor.objects.bulk_create(
+        [Sensor(identifier=name, network=network, gateway=gateway if "99" in name else None) for name in names]
+    )
+    silent, missing = [sensor.pk for sensor in made[90:110]], [sensor.pk for sensor in made[990:995]]
+    SensorState.objects.update(last_seen_at=at(0), overdue_at=at(1_000), announced_status="up")
+    SensorState.objects.filter(sensor__in=silent).update(last_seen_at=at(-1_000))
+    make_staleness(network, period_s=60, grace_s=30)
+    make_gateway_rule(network, period_s=60, grace_s=30)
+    assert sweep(now=at(1)).opened == 20
+    with connection.cursor() as cursor:
+        # Statistics are of a moment; a few seconds later all that was to be due by them has moved on.
+        cursor.execute("ANALYZE sensors_sensor, sensors_sensorstate, alerts_rulestate, alerts_alert")
+    RuleState.objects.exclude(sensor__in=silent + missing).update(check_at=at(1_000))
+    before = rows_read_in_whole_tables()
+    assert sweep(now=at(100)).opened == 5
+    assert rows_read_in_whole_tables() == before
