@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from alerts.models import (
     Alert,
@@ -210,10 +210,9 @@ def silence_horizon(now: datetime) -> Horizon:
 
     Read it before the sensors' states: what was received up to it is then in them.
     """
-    judged_at = sensors_queries.judged_at(now)
-    marks = Watermark.objects.aggregate(
-        newest=Max("steady_since"), unsteady=Count("pk", filter=Q(steady_since__isnull=True))
-    )
-    if marks["unsteady"]:
+    marks = Watermark.objects.values_list("drained_until", "steady_since")
+    judged_at = sensors_queries.least_mark((drained_until for drained_until, _ in marks), now=now)
+    steady = [steady_since for _, steady_since in marks if steady_since is not None]
+    if len(steady) < len(marks):
         judged_at = datetime.min.replace(tzinfo=UTC)
-    return Horizon(judged_at, marks["newest"])
+    return Horizon(judged_at, max(steady, default=None))

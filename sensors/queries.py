@@ -1,5 +1,6 @@
 """Every read of networks, gateways and sensors that is shown or judged."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,6 @@ from django.db.models import (
     DurationField,
     ExpressionWrapper,
     F,
-    Min,
     Q,
     QuerySet,
     Value,
@@ -91,12 +91,12 @@ def judged_at(now: datetime) -> datetime:
     While a bridge is away or behind, what its sensors sent may wait at the broker, so nobody becomes silent.
     A bridge that has never caught up judges nobody: the year 1. Without any bridge it is `now`.
     """
-    marks = Watermark.objects.aggregate(
-        least=Min("drained_until"), never=Count("pk", filter=Q(drained_until__isnull=True))
-    )
-    if marks["never"]:
-        return datetime.min.replace(tzinfo=UTC)
-    return now if marks["least"] is None else min(now, marks["least"])
+    return least_mark(Watermark.objects.values_list("drained_until", flat=True), now=now)
+
+
+def least_mark(drained_until: Iterable[datetime | None], *, now: datetime) -> datetime:
+    """Return what `judged_at` says where these are the bridges' watermarks; None: it has never caught up."""
+    return min([now, *(datetime.min.replace(tzinfo=UTC) if at is None else at for at in drained_until)])
 
 
 @dataclass(frozen=True, slots=True)
