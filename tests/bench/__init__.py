@@ -7,7 +7,9 @@
 | `setup` | what needs Django: migrations, sensors, rules, partitions (a process of its own) |
 | `backlog`, `queued` | messages that wait in the broker, and how they are drained |
 | `stored` | months of measurements, made by the database |
+| `watched` | many rules over many sensors, what these measure, and the alerts that must come of it |
+| `silence` | many sensors that are watched for silence, and sweeps over them (a process of its own) |
 | `publish`, `viewers` | processes that send and that look |
-| `ingest`, `evaluation`, `latency`, `live`, `queries`, `export` | the works |
+| `ingest`, `evaluation`, `rules`, `sweep`, `latency`, `live`, `queries`, `export` | the works |
 | `results`, `machine`, `processes`, `web` | figures, where they were taken, what processes used, an HTTP connection |
 """

@@ -18,11 +18,27 @@ from tests.bench.machine import DURABLE, describe_briefly, describe_machine
 from tests.bench.options import WORKS, Options, read_options
 from tests.bench.queries import queries
 from tests.bench.results import Row, markdown_of, table_of
+from tests.bench.rules import rules
 from tests.bench.servers import running_servers
+from tests.bench.sweep import sweep
 
 _FUNCTIONS: Final[Mapping[str, Callable[[Bench], Iterator[Row]]]] = {
     work.__name__: work
-    for work in (drain, batches, rest, live, configuration, evaluation, memory, sensors, history, queries, shards)
+    for work in (
+        drain,
+        batches,
+        rest,
+        live,
+        configuration,
+        evaluation,
+        rules,
+        sweep,
+        memory,
+        sensors,
+        history,
+        queries,
+        shards,
+    )
 }
 _FAILED: Final = 1
 _BELOW: Final = 3

@@ -13,6 +13,8 @@ WORKS: Final[Mapping[str, str]] = {
     "live": "from publish to a WebSocket: each viewer one sensor, then all viewers the whole network",
     "configuration": "from POST to the sensor",
     "evaluation": "rules over a queue that waits, alone and while messages are drained",
+    "rules": "--rules rules over 100 times as many sensors, at twice --rate for three times --seconds; their alerts",
+    "sweep": "the look at silence over 1000 times as many sensors, of which --sensors are newly overdue",
     "memory": "the bridge's peak while messages wait (5/3 of --messages) and are drained",
     "sensors": "drain with 100 times as many sensors",
     "history": "drain into --rows stored measurements beside a hundredth of them",
@@ -46,6 +48,7 @@ class Options:
     runs: int
     messages: int
     sensors: int
+    rules: int
     rows: int
     rate: float
     seconds: float
@@ -77,6 +80,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--runs", default=1, help="repeat and show medians (default 1, documented are 3)", **number)
     parser.add_argument("--messages", default=60_000, help="how many are queued and drained (60000)", **number)
     parser.add_argument("--sensors", default=100, help="that send them (100)", **number)
+    parser.add_argument("--rules", default=1_000, help="about values, of the work rules (1000)", **number)
     parser.add_argument(
         "--rows", default=10_000_000, help="stored measurements of history, queries (10000000)", **number
     )

@@ -2,16 +2,20 @@
 
 `python -m tests.bench.publish backlog URL BACKLOG`: as fast as the broker takes them.
 `python -m tests.bench.publish steady URL SENSORS RATE BEGINS_AT SECONDS`: at a rate, measured when published.
+`python -m tests.bench.publish stream URL SENSORS ROUNDS RATE BEGINS_AT_US`: at a rate, measured when it was due.
 """
 
 import json
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.bench.backlog import Backlog, value_of
 from tests.bench.clients import close, connect_client
+from tests.bench.watched import Stream
 
 # A packet id has 16 bits (MQTT 3.1.1, 2.3.1): paho gives no second message an id that is not confirmed yet.
 UNCONFIRMED = 20_000
@@ -47,21 +51,28 @@ def publish_backlog(url: str, backlog: Backlog) -> None:
     close(client)
 
 
-def publish_steadily(url: str, *, sensors: int, rate: float, begins_at_s: float, seconds: float) -> None:
-    """Publish `rate` messages/s by the sensors in turns; the timestamp of each is the moment of its publishing."""
+def publish_steadily(
+    url: str, message: Callable[[int], tuple[str, bytes]], *, count: int, rate: float, begins_at_s: float
+) -> None:
+    """Publish `message(number)` for `count` numbers, `rate` of them a second; each is asked for when it is due."""
     client = connect_client(url, "bench-publisher")
-    count = round(rate * seconds)
     client.on_publish = confirmations = Confirmations(count)
     for number in range(count):
         # The rate is the load: each message has its moment.
         time.sleep(max(0.0, begins_at_s + number / rate - time.time()))
-        value = value_of(number % sensors, number // sensors)
-        entry = {"revision": 0, "timestamp": time.time(), "value": value}
-        client.publish(f"measurements/s-{number % sensors}", json.dumps({"measurements": [entry]}), qos=1)
-    late_s = time.time() - begins_at_s - seconds
+        topic, payload = message(number)
+        client.publish(topic, payload, qos=1)
+    late_s = time.time() - begins_at_s - count / rate
     confirmations.wait(60)
     close(client)
-    assert late_s < 0.1 * seconds + 1, f"the machine is too slow for {rate:g} messages/s: {late_s:.1f} s late"
+    assert late_s < 0.1 * count / rate + 1, f"the machine is too slow for {rate:g} messages/s: {late_s:.1f} s late"
+
+
+def measured_now(number: int, sensors: int) -> tuple[str, bytes]:
+    """Return topic and payload of message `number` of `sensors` sensors in turns, measured at this moment."""
+    step, sensor = divmod(number, sensors)
+    entry = {"revision": 0, "timestamp": time.time(), "value": value_of(sensor, step)}
+    return f"measurements/s-{sensor}", json.dumps({"measurements": [entry]}).encode()
 
 
 def main(arguments: list[str]) -> None:
@@ -70,9 +81,13 @@ def main(arguments: list[str]) -> None:
         case ["backlog", url, text]:
             publish_backlog(url, Backlog.from_text(text))
         case ["steady", url, sensors, rate, begins_at, seconds]:
-            publish_steadily(
-                url, sensors=int(sensors), rate=float(rate), begins_at_s=float(begins_at), seconds=float(seconds)
-            )
+            message = partial(measured_now, sensors=int(sensors))
+            count = round(float(rate) * float(seconds))
+            publish_steadily(url, message, count=count, rate=float(rate), begins_at_s=float(begins_at))
+        case ["stream", url, sensors, rounds, rate, begins_at_us]:
+            stream = Stream(int(sensors), int(rounds), float(rate), int(begins_at_us))
+            begins_at_s = stream.begins_at_us / 1e6
+            publish_steadily(url, stream.message, count=stream.messages, rate=stream.rate, begins_at_s=begins_at_s)
         case _:
             sys.exit(__doc__)
 
