@@ -403,6 +403,22 @@ def test_a_batch_costs_the_same_statements_whatever_its_size(db):
     assert large <= 11
 
 
+def looks_at_alerts():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq_scan + idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'alerts_alert'")
+        return cursor.fetchone()[0]
+
+
+def test_open_alerts_are_found_at_once_however_many_rules_there_are(network, sensor):
+    for number in range(100):
+        make_threshold(network, name=f"r{number}")
+    feed(sensor, [(1, 51.0)])
+    assert Alert.objects.count() == 100
+    before = looks_at_alerts()
+    feed(sensor, [(2, 51.0)])
+    assert looks_at_alerts() - before <= 2
+
+
 def test_live_views_hear_of_each_transition_and_of_nothing_else(
     network, sensor, events, django_capture_on_commit_callbacks
 ):
