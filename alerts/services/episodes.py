@@ -8,10 +8,8 @@ from alerts.evaluation import Change, Transition
 from alerts.models import Alert, AlertState, Resolution, Rule
 from alerts.rendering import ALERT_RELATIONS, rule_snapshot
 from alerts.services.announce import announce
-from alerts.services.flapping import mark_flapping
-from alerts.services.outbox import owe_notifications
 from alerts.services.queue import moment
-from alerts.services.transitions import record_transitions
+from alerts.services.transitions import record_new, record_transitions
 from sensors.models import Network, Sensor
 
 # An alert's value follows its sensor in steps: a row written for every sample of everything that fires would cost
@@ -117,12 +115,7 @@ def store_episodes(cursor: Any, episodes: Sequence[Episode], *, now: datetime) -
         record_transitions(_update(cursor, moved, now=now), now=now)
     made = [episode for episode in episodes if episode.alert_id is None and not episode.is_dropped]
     if made:
-        alerts = _insert(made, now=now)
-        flapping = mark_flapping([alert.pk for alert in alerts])
-        for alert in alerts:
-            alert.flapping = alert.pk in flapping
-        announce(alerts, now=now)
-        owe_notifications(alerts, now=now)
+        record_new(_insert(made, now=now), now=now)
 
 
 def drop_pending(alert_ids: Sequence[int], *, now: datetime, reason: Resolution = Resolution.CLEARED) -> None:
