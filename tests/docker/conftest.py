@@ -1,4 +1,4 @@
-"""Fixtures: the shipped broker and logged-in clients."""
+"""Fixtures: the compose file, the shipped broker, and logged-in clients."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -6,13 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fleet.stack.broker import find_mosquitto
 
 from .broker import BRIDGE, RECEIVER_ID, Broker, Client
+from .compose import DOCKER, ENVIRONMENT, interpolate
 
 StartBroker = Callable[..., Broker]
 Connect = Callable[..., Client]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return (DOCKER / "compose.yml").read_text()
+
+
+@pytest.fixture(scope="module")
+def document(text: str) -> dict[str, Any]:
+    """The file as Compose sees it: anchors merged, variables replaced."""
+    parsed: dict[str, Any] = interpolate(yaml.safe_load(text), ENVIRONMENT)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def services(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["services"]
+    return found
 
 
 @pytest.fixture

