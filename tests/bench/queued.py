@@ -27,6 +27,8 @@ FLOOR_IS: Final = "a paho subscriber that only acknowledges"
 DRAIN_S: Final = 1_800.0
 # One look by primary key costs the database 0.1 ms.
 _LOOK_EVERY_S: Final = 0.005
+# One look counts the backlog's rows, some ms for a hundred thousand.
+_LOOK_AT_ROWS_EVERY_S: Final = 0.05
 # One look at the queue of samples adds up some hundred rows.
 _LOOK_AT_SAMPLES_EVERY_S: Final = 0.2
 
@@ -173,7 +175,7 @@ class Queue:
     def _await_all(self, connection: psycopg.Connection[Any]) -> tuple[datetime, int]:
         deadline = time.monotonic() + 60
         while (rows := self._count(connection)[1]) < self._backlog.measurements and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(_LOOK_AT_ROWS_EVERY_S)
         return datetime.now(UTC), rows
 
     def _evaluated(
