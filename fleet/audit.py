@@ -1,10 +1,16 @@
-"""Who is behind a change: hands the request's user to the audit log."""
+"""Who is behind a change: hands the request's user, token and address to the audit log."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
+from typing import cast
 
-from auditlog.context import set_actor
+from auditlog.context import set_extra_data
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from sensors.models import User
 
 
 class ActorMiddleware:
@@ -20,6 +26,31 @@ class ActorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return self.get_response(request)
-        actor = SimpleLazyObject(lambda: request.user)
-        with set_actor(actor=actor, remote_addr=request.META.get("REMOTE_ADDR") or None):
+        # Looked up when they are needed, hence functions of the request and not its values.
+        behind = {
+            "actor": SimpleLazyObject(lambda: request.user),
+            "actor_name": lambda: _username(request),
+            "token_name": lambda: _token_name(request),
+            "remote_addr": client_address(request),
+        }
+        with set_extra_data(behind):
             return self.get_response(request)
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Return the address that the request comes from, behind NUM_PROXIES proxies; None where it is none."""
+    address = BaseThrottle().get_ident(cast(Request, request)) or ""
+    try:
+        return str(ip_address(address.strip()))
+    except ValueError:
+        return None
+
+
+def _username(request: HttpRequest) -> str:
+    return request.user.get_username()
+
+
+def _token_name(request: HttpRequest) -> str:
+    user = request.user
+    limits = user.limits if isinstance(user, User) else None
+    return "" if limits is None else limits.name

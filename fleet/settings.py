@@ -183,8 +183,8 @@ REST_KNOX = {
     "TOKEN_LIMIT_PER_USER": None,
 }
 KNOX_TOKEN_MODEL = "sensors.AccessToken"  # noqa: S105 - a model's name
-# Its own token model is swapped for ours; its migrations would make that table all the same.
-MIGRATION_MODULES = {"knox": None}
+# Their own models are swapped for ours; their migrations would make those tables all the same.
+MIGRATION_MODULES = {"knox": None, "auditlog": None}
 # How long a token of POST auth/token/ is valid, in days.
 TOKEN_DAYS = env.int("TOKEN_DAYS", default=30)
 
@@ -330,8 +330,12 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "fleet.adminsite.navigation.favicon"}],
 }
 
+AUDITLOG_LOGENTRY_MODEL = "sensors.AuditEntry"
 AUDITLOG_INCLUDE_ALL_MODELS = False
 AUDITLOG_DISABLE_ON_RAW_SAVE = True
+AUDITLOG_STORE_JSON_CHANGES = True
+# By default half of a masked text is shown.
+AUDITLOG_MASK_CALLABLE = "sensors.history.masked"
 
 # --- Limits of ingest (docs/mqtt.md) -------------------------------------------------------------
 

@@ -21,7 +21,18 @@ from django.db.models import (
 )
 from django.db.models.lookups import GreaterThanOrEqual
 
-from sensors.models import Gateway, Membership, Network, Role, Sensor, ServiceTick, TokenLimits, User, Watermark
+from sensors.models import (
+    AuditEntry,
+    Gateway,
+    Membership,
+    Network,
+    Role,
+    Sensor,
+    ServiceTick,
+    TokenLimits,
+    User,
+    Watermark,
+)
 
 STATUSES: Final = ("new", "up", "late", "down")
 
@@ -83,6 +94,25 @@ def sees_everything(user: AnyUser) -> bool:
     """Return whether `user` may see what belongs to no network, and all networks at once: staff."""
     limits = limits_of(user)
     return bool(user.is_active and user.is_staff and (limits is None or limits.network_ids is None))
+
+
+def visible_audit_entries(user: AnyUser) -> QuerySet[AuditEntry]:
+    """Return the entries of the audit log that `user` may see: of networks that they own; all for staff.
+
+    What they did to their own account and tokens belongs to no network; they see that too. A token bound to networks
+    sees only those, and one without its user's whole rights nothing.
+    """
+    limits = limits_of(user)
+    if not user.is_active or (limits is not None and limits.role is not Role.OWNER):
+        return AuditEntry.objects.none()
+    if sees_everything(user):
+        return AuditEntry.objects.all()
+    memberships = Membership.objects.filter(user_id=user.pk, role=Role.OWNER)
+    owned = Network.objects.all() if user.is_staff else Network.objects.filter(memberships__in=memberships)
+    condition = Q(network_id__in=visible(user, owned, network="pk").values("pk"))
+    if limits is None or limits.network_ids is None:
+        condition |= Q(network_id=None, actor_id=user.pk)
+    return AuditEntry.objects.filter(condition)
 
 
 def judged_at(now: datetime) -> datetime:

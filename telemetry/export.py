@@ -18,15 +18,14 @@ import msgspec
 from django.db import connection
 from psycopg import AsyncConnection, IsolationLevel
 
+from sensors.spreadsheets import guarded
+
 # About 64 KiB and 4 ms of formatting, during which the event loop serves nobody else.
 ROWS_PER_CHUNK: Final = 500
 # Each takes a connection and up to half a core; the rest wait their turn.
 MAX_AT_ONCE: Final = 4
 # Ends what a reader who stopped reading keeps open: a snapshot holds back cleaning up in the whole database.
 _IDLE_TIMEOUT: Final = "5min"
-
-# In a spreadsheet these start a formula, which a sensor must not be able to place there.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _ATTRIBUTES: Final = """
 SELECT DISTINCT jsonb_object_keys(value) FROM telemetry_measurement
@@ -107,7 +106,7 @@ class _CsvWriter:
 
     def head(self, *, with_sensor: bool) -> bytes:
         first = ["sensor"] if with_sensor else []
-        names = [*first, "measured_at", "received_at", "revision", *map(_guarded, self.attributes)]
+        names = [*first, "measured_at", "received_at", "revision", *map(guarded, self.attributes)]
         return _csv_lines([names])
 
     def lines(self, rows: Sequence[Row], identifier: str | None) -> bytes:
@@ -149,14 +148,10 @@ def _cell(item: str | float | bool | None) -> str:
     if item is None:
         return ""
     if isinstance(item, str):
-        return _guarded(item)
+        return guarded(item)
     if isinstance(item, bool):
         return "true" if item else "false"
     return str(item)
-
-
-def _guarded(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _time(moment: datetime) -> str:

@@ -47,7 +47,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
             _page(request, "Users", "person", "sensors.user"),
             _page(request, "Groups", "group", "auth.group"),
             _page(request, "Tokens", "key", "sensors.accesstoken"),
-            _page(request, "Audit log", "history", "auditlog.logentry"),
+            _page(request, "Audit log", "history", "sensors.auditentry"),
         ),
     ]
     return [section for section in found if section["items"]]

@@ -5,6 +5,7 @@ from rest_framework.routers import DefaultRouter
 
 from alerts.api import routes as alert_routes
 from config.api import routes as config_routes
+from fleet.api.audit import AuditViewSet
 from fleet.api.auth import LogoutView, MeView, TokenView
 from fleet.api.ingest import IngestView
 from fleet.api.missing import no_such_path
@@ -21,6 +22,7 @@ router = DefaultRouter()
 # One address a resource: the answer is always JSON.
 router.include_format_suffixes = False
 router.register("sensors", SensorViewSet, basename="sensor")
+router.register("audit-log", AuditViewSet, basename="audit-log")
 for routes in _APPS:
     routes.register(router)
 

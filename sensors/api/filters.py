@@ -20,13 +20,17 @@ _PAGE_PARAMETERS: Final = frozenset({"limit", "cursor"})
 
 
 class Filters(DjangoFilterBackend):
-    """Applies the view's `filterset_class`, if it has one, after refusing unknown parameters."""
+    """Applies the view's `filterset_class`, if it has one, after refusing unknown parameters.
+
+    own_parameters: those of the view that choose no rows.
+    """
 
     def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
         """Return the filtered rows; ValidationError names every parameter that is unknown or has a wrong value."""
         filterset = self.get_filterset_class(view, queryset)
         known = set(filterset.base_filters) if filterset else set()
-        refuse_unknown_parameters(request, known | _PAGE_PARAMETERS)
+        pages = _PAGE_PARAMETERS if view.paginator else frozenset[str]()
+        refuse_unknown_parameters(request, known | pages | set(getattr(view, "own_parameters", ())))
         return super().filter_queryset(request, queryset, view)
 
 

@@ -1,10 +1,12 @@
-"""How answers become JSON."""
+"""How answers become JSON, and what happens to those that do not."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
 _default: Final = JSONEncoder().default
@@ -37,3 +39,13 @@ class FastJSONRenderer(JSONRenderer):
         indent = self.get_indent(accepted_media_type or "", renderer_context or {})
         encoded = _encoder.encode(data)
         return msgspec.json.format(encoded, indent=indent) if indent else encoded
+
+
+class AnyAccepted(BaseContentNegotiation):
+    """`format` alone says what is wanted; errors are JSON whatever the caller accepts."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

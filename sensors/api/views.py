@@ -20,28 +20,33 @@ from sensors.models import Gateway, Membership, Network, Role, User
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
 
 
-class FleetViewSet(GenericViewSet):
-    """List and retrieve what the caller may see; subclasses add the verbs that call services."""
+class ListViewSet(GenericViewSet):
+    """List what the caller may see."""
 
     permission_classes = [NetworkPermission]
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     # Row counts of the page, its filters and its order are all that a list reads; set by each view.
     page_order: tuple[str, ...] = ("-pk",)
-    # What cannot be a row's id is 404 before it reaches the database.
-    lookup_value_regex = r"\d{1,18}"
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return a page."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Return one row."""
-        return Response(self.get_serializer(self.get_object()).data)
-
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         """Filter lists only: a single row is found by its name alone."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
+
+
+class FleetViewSet(ListViewSet):
+    """List and retrieve what the caller may see; subclasses add the verbs that call services."""
+
+    # What cannot be a row's id is 404 before it reaches the database.
+    lookup_value_regex = r"\d{1,18}"
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return one row."""
+        return Response(self.get_serializer(self.get_object()).data)
 
     def validated(self, instance: Any = None) -> dict[str, Any]:
         """Return the body's values; ValidationError (400) names the fields that are wrong."""

@@ -1,10 +1,12 @@
 from sensors.models.access import AccessToken, Membership, Role, TokenLimits, TokenScope, User
+from sensors.models.audit import AuditEntry
 from sensors.models.credentials import CredentialState, SensorCredential
 from sensors.models.fleet import Gateway, Network, NewSensors, Sensor, SensorState, SensorTombstone
 from sensors.models.service import ServiceTick, Watermark
 
 __all__ = [
     "AccessToken",
+    "AuditEntry",
     "CredentialState",
     "Gateway",
     "Membership",

@@ -33,10 +33,14 @@ class Role(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class TokenLimits:
-    """How much of its user's rights a token has: at most `role`, in `network_ids` only (None: in all of them)."""
+    """How much of its user's rights a token has: at most `role`, in `network_ids` only (None: in all of them).
+
+    name: the token's, for the audit log.
+    """
 
     role: Role
     network_ids: frozenset[int] | None
+    name: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -100,7 +104,7 @@ class AccessToken(AbstractAuthToken):
     def limits(self) -> TokenLimits:
         """What it allows."""
         ids = None if self.network_ids is None else frozenset(self.network_ids)
-        return TokenLimits(TokenScope(self.scope).role, ids)
+        return TokenLimits(TokenScope(self.scope).role, ids, name=str(self))
 
     def __str__(self) -> str:
         return self.name or f"token of {self.user}"

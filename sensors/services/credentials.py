@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from auditlog.models import LogEntry
 from django.conf import settings
 from django.db import transaction
 
 from sensors.errors import Invalid, NotFound
-from sensors.models import Sensor, SensorCredential, User
+from sensors.models import AuditEntry, Sensor, SensorCredential, User
 from sensors.sealing import Unreadable, seal, unseal
 from sensors.secrets import HashedSecret, hash_secret, new_secret
 
@@ -178,8 +177,8 @@ def hashed_secrets() -> dict[str, HashedSecret]:
 
 def _audit(sensor: Sensor, what: str) -> None:
     """Say in the history of the sensor who did it; the rows themselves are of no interest, and hold secrets."""
-    LogEntry.objects.log_create(
-        sensor, force_log=True, action=LogEntry.Action.UPDATE, changes={"credential": ["", what]}
+    AuditEntry.objects.log_create(
+        sensor, force_log=True, action=AuditEntry.Action.UPDATE, changes={"credential": ["", what]}
     )
 
 

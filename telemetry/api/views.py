@@ -1,20 +1,19 @@
 """One sensor's newest measurement, its attributes, their series, and the export of its measurements."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from django.db import connection
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sensors.api.permissions import NetworkPermission, visible_sensor
+from sensors.api.renderers import AnyAccepted
 from sensors.models import Sensor
 from telemetry import queries
 from telemetry.api import examples, serializers
@@ -119,21 +118,11 @@ class _NdjsonRenderer(BaseRenderer):
     format = "ndjson"
 
 
-class _AnyAccepted(BaseContentNegotiation):
-    """`format` alone says what is wanted; errors are JSON whatever the caller accepts."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 class ExportView(APIView):
     """A sensor's measurements as a file."""
 
     permission_classes = [NetworkPermission]
-    content_negotiation_class = _AnyAccepted
+    content_negotiation_class = AnyAccepted
 
     @extend_schema(
         summary="Measurements of a sensor as CSV or NDJSON, oldest first",

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from auditlog.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
@@ -12,7 +11,7 @@ from django.urls import reverse
 
 from alerts.models import Alert, Rule, Silence
 from config.models import Revision
-from sensors.models import Gateway, Membership, Network, Sensor, SensorTombstone, User
+from sensors.models import AuditEntry, Gateway, Membership, Network, Sensor, SensorTombstone, User
 
 SENSOR = {"identifier": "pump-7", "name": "", "labels": '{"floor": 1}', "period_s": "60", "grace_s": "30"}
 RULE = {
@@ -39,8 +38,8 @@ class TestSensors:
         assert response.status_code == 302
         sensor = Sensor.objects.get(identifier="pump-7")
         assert (sensor.labels, sensor.period_s) == ({"floor": 1}, 60)
-        entry = LogEntry.objects.filter(object_repr="pump-7").latest("id")
-        assert (entry.actor, entry.action) == (superuser, LogEntry.Action.CREATE)
+        entry = AuditEntry.objects.filter(object_repr="pump-7").latest("id")
+        assert (entry.actor, entry.action) == (superuser, AuditEntry.Action.CREATE)
 
     @pytest.mark.parametrize(
         ("change", "field"),

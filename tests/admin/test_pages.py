@@ -44,8 +44,8 @@ NEVER = {
     ("alerts_notification", "delete"),
     ("telemetry_rejectedmessage", "add"),
     ("telemetry_rejectedmessage", "delete"),
-    ("auditlog_logentry", "add"),
-    ("auditlog_logentry", "delete"),
+    ("sensors_auditentry", "add"),
+    ("sensors_auditentry", "delete"),
     ("sensors_accesstoken", "add"),
 }
 
@@ -53,7 +53,7 @@ NEVER = {
 def test_the_registry_has_what_an_operator_needs():
     assert {name for name, _ in pages()} == {
         "alerts_alert", "alerts_notification", "alerts_notificationtarget", "alerts_rule", "alerts_silence",
-        "auditlog_logentry", "auth_group", "config_revision",
+        "sensors_auditentry", "auth_group", "config_revision",
         "sensors_accesstoken", "sensors_gateway", "sensors_network", "sensors_sensor", "sensors_user",
         "telemetry_rejectedmessage",
     }  # fmt: skip
@@ -118,7 +118,7 @@ def listed(response) -> str:
     return " ".join(str(row) for row in response.context["cl"].result_list)
 
 
-@pytest.mark.parametrize("name", ["sensors_sensor", "config_revision", "alerts_alert", "auditlog_logentry"])
+@pytest.mark.parametrize("name", ["sensors_sensor", "config_revision", "alerts_alert", "sensors_auditentry"])
 def test_lists_cost_the_same_for_many_rows(operator: Client, fleet, name: str):
     path = reverse(f"admin:{name}_changelist")
     operator.get(path)
@@ -200,7 +200,7 @@ def test_no_page_shows_a_digest_of_a_token(operator: Client, fleet):
         assert fleet.token.token_key not in html
     operator.post(address("sensors_accesstoken", "delete"), {"post": "yes"})
     assert not AccessToken.objects.filter(pk=digest).exists()
-    for path in ("/admin/", "/admin/auditlog/logentry/"):
+    for path in ("/admin/", "/admin/sensors/auditentry/"):
         assert digest not in operator.get(path).content.decode()
 
 

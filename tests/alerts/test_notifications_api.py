@@ -5,7 +5,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from auditlog.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -15,6 +14,7 @@ from django.utils import timezone
 from alerts.delivery import keys
 from alerts.models import Notification, NotificationTarget
 from alerts.services import targets as target_services
+from sensors.models import AuditEntry
 from tests.alerts.making import deliver, feed, make_sensor, make_target, make_threshold
 from tests.api.callers import listed
 
@@ -273,9 +273,9 @@ def test_neither_the_api_nor_the_admin_nor_the_history_shows_an_address(world, c
         client.get(reverse(f"admin:alerts_notificationtarget_{page}", args=[pk]))
         for page in ("change", "history", "delete")
     ]
-    pages.append(client.get(reverse("admin:auditlog_logentry_changelist")))
+    pages.append(client.get(reverse("admin:sensors_auditentry_changelist")))
     assert [page.status_code for page in pages] == [200] * 5
-    entries = LogEntry.objects.get_for_object(NotificationTarget.objects.get())
+    entries = AuditEntry.objects.get_for_object(NotificationTarget.objects.get())
     answers += [page.content for page in pages] + [json.dumps([entry.changes for entry in entries]).encode()]
     secrets = (*SECRETS, "T1FLEET00")
     assert [secret for secret in secrets for answer in answers if secret in answer.decode()] == []
@@ -286,14 +286,14 @@ def test_neither_the_api_nor_the_admin_nor_the_history_shows_an_address(world, c
 
 def test_a_delivery_leaves_no_history(world, receiver):
     target = make_target(world.network, receiver.url())
-    before = LogEntry.objects.count()
+    before = AuditEntry.objects.count()
     make_threshold(world.network, enabled=False)
-    rules = LogEntry.objects.count() - before
+    rules = AuditEntry.objects.count() - before
     make_threshold(world.network)
     feed(world.sensor, [(1, 51.0)], now_s=1)
     deliver(11)
     world.operator.post(f"notification-targets/{target.pk}/test/")
-    assert LogEntry.objects.count() == before + 2 * rules
+    assert AuditEntry.objects.count() == before + 2 * rules
 
 
 # --- The admin ----------------------------------------------------------------------------------------

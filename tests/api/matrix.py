@@ -43,6 +43,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST tokens/": Operation(WHOLE, {"name": "x", "days": 1}, 201),
     "GET tokens/{handle}/": Operation(OWN),
     "DELETE tokens/{handle}/": Operation(OWN, done=204),
+    "GET audit-log/": Operation(LOGIN),
+    "GET audit-log/export/": Operation(LOGIN, query="?format=ndjson"),
     "GET networks/": Operation(LOGIN),
     "POST networks/": Operation(WHOLE, {"slug": "made", "name": "Made"}, 201),
     "GET networks/{slug}/": Operation(VIEWER),

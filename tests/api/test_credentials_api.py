@@ -3,11 +3,10 @@
 import json
 
 import pytest
-from auditlog.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
-from sensors.models import Sensor, SensorCredential
+from sensors.models import AuditEntry, Sensor, SensorCredential
 from sensors.services import create_sensor
 from sensors.services.credentials import due_credentials, hashed_secrets, mark_applied
 
@@ -70,12 +69,12 @@ def test_a_sensor_named_like_a_login_of_the_service_gets_none(world, identifier)
 def test_the_history_names_who_did_it_and_no_secret(world, sensor, client):
     password = world.operator.post(PATH, {}).json()["password"]
     world.operator.delete(PATH)
-    entries = LogEntry.objects.get_for_object(sensor).filter(action=LogEntry.Action.UPDATE).order_by("pk")
+    entries = AuditEntry.objects.get_for_object(sensor).filter(action=AuditEntry.Action.UPDATE).order_by("pk")
     assert [(entry.changes, entry.actor) for entry in entries] == [
         ({"credential": ["", "issued"]}, world.operator.user),
         ({"credential": ["", "revoked"]}, world.operator.user),
     ]
-    everything = json.dumps(list(LogEntry.objects.values()), default=str)
+    everything = json.dumps(list(AuditEntry.objects.values()), default=str)
     stored = SensorCredential.objects.get()
     for secret in (password, stored.secret_hash or "$7$", stored.sealed_secret or "gAAAA"):
         assert secret not in everything

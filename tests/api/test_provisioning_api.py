@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from auditlog.models import LogEntry
 from django.core.management import CommandError, call_command
 
 from sensors import services
-from sensors.models import Sensor, SensorCredential
+from sensors.models import AuditEntry, Sensor, SensorCredential
 from sensors.services.credentials import hashed_secrets
 
 CSV = """identifier,name,gateway,period_s,label:floor
@@ -67,8 +66,8 @@ def test_credentials_come_with_them_once(plant):
 
 def test_each_is_in_the_history_with_who_made_it(plant):
     plant.operator.post(path(plant), {"sensors": [{"identifier": "one"}]})
-    entry = LogEntry.objects.get_for_object(Sensor.objects.get(identifier="one")).get()
-    assert (entry.action, entry.actor) == (LogEntry.Action.CREATE, plant.operator.user)
+    entry = AuditEntry.objects.get_for_object(Sensor.objects.get(identifier="one")).get()
+    assert (entry.action, entry.actor) == (AuditEntry.Action.CREATE, plant.operator.user)
 
 
 def test_a_row_costs_the_same_however_many_there_are(plant, django_assert_max_num_queries):

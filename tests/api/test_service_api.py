@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 import yaml
-from auditlog.models import LogEntry
 from django.core.management import call_command
 from django.test import Client
 
@@ -16,6 +15,7 @@ from sensors import services
 from sensors.api import counters as counters_module
 from sensors.api.counters import Counters
 from sensors.api.throttles import CallerThrottle, Parts, parse_rate
+from sensors.models import AuditEntry
 from tests.api.callers import Caller
 
 
@@ -326,7 +326,7 @@ def test_who_changed_what_is_in_the_audit_log(world):
 
     world.operator.post("sensors/", {"identifier": "audited", "network": world.network.slug})
     world.operator.patch("sensors/audited/", {"name": "New"})
-    entry = LogEntry.objects.filter(object_repr="New").latest("timestamp")
+    entry = AuditEntry.objects.filter(object_repr="New").latest("timestamp")
     assert entry.actor == world.operator.user
     assert entry.changes["name"] == ["", "New"]
     services.create_sensor(world.network, identifier="quiet")

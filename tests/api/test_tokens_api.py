@@ -5,11 +5,10 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from auditlog.models import LogEntry
 from django.core.management import CommandError, call_command
 
 from sensors import services
-from sensors.models import AccessToken, Role, TokenScope
+from sensors.models import AccessToken, AuditEntry, Role, TokenScope
 from tests.api.callers import Caller, make_network
 
 SCOPES = list(TokenScope)
@@ -104,7 +103,7 @@ def test_a_token_is_shown_once_and_listed_without_it(things):
     assert secret not in things.owner.get("tokens/").content.decode()
     assert things.viewer.get(path).status_code == 404
     assert Caller(Authorization=f"Bearer {secret}").get(SENSOR).status_code == 200
-    everything = json.dumps(list(LogEntry.objects.values()), default=str)
+    everything = json.dumps(list(AuditEntry.objects.values()), default=str)
     assert secret not in everything
 
     assert things.viewer.delete(path).status_code == 404
