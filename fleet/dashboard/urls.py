@@ -13,6 +13,7 @@ urlpatterns = [
     path("rules/", views.rules, name="rules"),
     path("notifications/", views.notifications, name="notifications"),
     path("networks/", views.networks, name="networks"),
+    path("audit/", views.audit, name="audit"),
     path("ingest/", views.ingest, name="ingest"),
     path("login/", auth.LoginView.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from alerts.models import Alert, AlertSeverity
+from fleet.api.audit import kinds
 from sensors.models import Membership, Role
 from sensors.queries import STATUSES, visible, visible_networks, visible_sensors
 
@@ -86,6 +87,12 @@ def notifications(request: HttpRequest) -> HttpResponse:
 def networks(request: HttpRequest) -> HttpResponse:
     """Answer with the list of networks."""
     return _page(request, "networks")
+
+
+@page
+def audit(request: HttpRequest) -> HttpResponse:
+    """Answer with the audit log."""
+    return _page(request, "audit", kinds=kinds(), told_cells=TOLD_CELLS)
 
 
 @page

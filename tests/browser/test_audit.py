@@ -1,0 +1,48 @@
+"""The audit log in a real browser."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from sensors import services
+from sensors.models import Role
+from tests.api.callers import Caller
+
+pytestmark = pytest.mark.browser
+
+
+def entry(page, text):
+    return page.locator("[data-part=entries] tbody tr", has_text=text)
+
+
+def test_an_owner_reads_filters_and_exports_who_changed_what(open_site, world):
+    services.set_member(world.network, user=world.ada, role=Role.OWNER)
+    ada, name = Caller(world.ada), world.names[0]
+    ada.patch(f"sensors/{name}/", {"name": "<b>Boiler</b>"}, REMOTE_ADDR="192.0.2.7")
+    ada.post("tokens/", {"name": "weather page", "days": 1})
+    page = open_site().enter(world.ada).go("/")
+    page.click("[data-part=user-menu] summary")
+    page.get_by_role("link", name="Audit log").click()
+    row = entry(page, "<b>Boiler</b>").first
+    expect(row).to_contain_text(world.ada.username)
+    expect(row).to_contain_text("token test, from 192.0.2.7")
+    expect(row).to_contain_text("name: — → <b>Boiler</b>")
+    expect(entry(page, "weather page")).to_contain_text("created")
+
+    page.select_option("[name=kind]", "sensor")
+    page.fill("[name=search]", "Boiler")
+    expect(page.locator("[data-part=entries] tbody tr")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export NDJSON").click()
+    assert download.value.suggested_filename == "audit-log.ndjson"
+    (line,) = download.value.path().read_text().splitlines()
+    assert json.loads(line)["changes"] == [{"field": "name", "before": "", "after": "<b>Boiler</b>"}]
+
+    page.fill("[name=start]", "2099-01-01")
+    expect(page.locator("[data-part=entries-empty]")).to_contain_text("Nothing matches")
+
+
+def test_who_owns_nothing_sees_what_they_did_themselves(site, world):
+    page = site.go("/audit/")
+    expect(page.locator("[data-part=entries-empty]")).to_contain_text("Nothing was changed so far")
