@@ -90,6 +90,12 @@ def networks(request: HttpRequest) -> HttpResponse:
 
 
 @page
+def tokens(request: HttpRequest) -> HttpResponse:
+    """Answer with the list of the reader's tokens."""
+    return _page(request, "tokens", target_rows=TARGET_ROWS)
+
+
+@page
 def audit(request: HttpRequest) -> HttpResponse:
     """Answer with the audit log."""
     return _page(request, "audit", kinds=kinds(), told_cells=TOLD_CELLS)
