@@ -54,8 +54,13 @@ class HashedSecret:
 
 
 def new_secret() -> str:
-    """Return 32 random characters of [A-Za-z0-9_-] (192 bits): safe in URLs, shells and JSON."""
-    return secrets.token_urlsafe(SECRET_BYTES)
+    """Return 32 random characters of [A-Za-z0-9_-] (192 bits): safe in URLs, shells, JSON and tables.
+
+    Never with `-` first, which a program takes for an option and a spreadsheet for a formula.
+    """
+    while (secret := secrets.token_urlsafe(SECRET_BYTES)).startswith("-"):
+        pass
+    return secret
 
 
 def hash_secret(secret: str, *, salt: bytes | None = None) -> HashedSecret:

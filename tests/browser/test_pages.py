@@ -10,7 +10,17 @@ from alerts.models import Alert
 from sensors import services
 from sensors.models import Role, User
 
-PAGES = ["/", "/alerts/", "/rules/", "/notifications/", "/networks/", "/audit/", "/tokens/", "/password/", "/password/done/"]
+PAGES = [
+    "/",
+    "/alerts/",
+    "/rules/",
+    "/notifications/",
+    "/networks/",
+    "/audit/",
+    "/tokens/",
+    "/password/",
+    "/password/done/",
+]
 pytestmark = pytest.mark.django_db
 
 

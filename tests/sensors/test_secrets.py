@@ -38,3 +38,4 @@ def test_secrets_are_long_random_and_need_no_quoting() -> None:
     secrets = {new_secret() for _ in range(1000)}
     assert len(secrets) == 1000
     assert all(len(secret) == 32 and secret.replace("-", "").replace("_", "").isalnum() for secret in secrets)
+    assert not any(secret.startswith("-") for secret in secrets)

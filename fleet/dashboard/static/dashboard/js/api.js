@@ -73,13 +73,14 @@ export function post(path, body = {}, { timeout_ms } = {}) {
 }
 
 /**
- * Sends `json` as it is: what was typed reaches the server's parser, which names what this one would swallow.
+ * Sends `text` as it is: what was typed reaches the server's parser, which names what this one would swallow.
  * @param {string} path
- * @param {string} json
+ * @param {string} text
+ * @param {{type?: string, timeout_ms?: number}} [options]
  * @returns {Promise<any>}
  */
-export function postText(path, json) {
-  return request("POST", BASE + path, json);
+export function postText(path, text, { type, timeout_ms } = {}) {
+  return request("POST", BASE + path, text, undefined, timeout_ms, type);
 }
 
 /** @param {string} path @param {unknown} body @returns {Promise<any>} */
@@ -118,12 +119,13 @@ export function toLogin() {
  * @param {unknown} [body]
  * @param {AbortSignal} [signal]
  * @param {number} [timeout_ms]
+ * @param {string} [type] of the body
  */
-async function request(method, url, body, signal, timeout_ms = TIMEOUT_MS) {
+async function request(method, url, body, signal, timeout_ms = TIMEOUT_MS, type = "application/json") {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRFToken"] = cookie("csrftoken");
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = type;
   let response;
   try {
     response = await fetch(url, {

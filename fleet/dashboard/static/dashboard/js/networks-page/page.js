@@ -9,6 +9,7 @@ import { emptyState, Pages } from "../table.js";
 import { report } from "../toast.js";
 import { viewer } from "../viewer.js";
 import { addGateway, addNetwork, deleteNetwork, editGateway, editNetwork } from "./forms.js";
+import { importSensors } from "./import.js";
 import { manageMembers } from "./members.js";
 
 // A network with more gateways than this is looked at through the filter of the overview.
@@ -86,6 +87,12 @@ function card(network, counts) {
           button("Add sensor", {
             icon: "sensor",
             press: () => void addSensor({ network: slug, then: again }),
+          }),
+        isOperator &&
+          button("Import", {
+            icon: "upload",
+            label: `Import sensors into ${network.name}`,
+            press: () => void importSensors(slug, again),
           }),
         isOperator && button("Add gateway", { icon: "gateway", press: () => void addGateway(slug, again) }),
         button("Members", { icon: "users", press: () => void manageMembers(network, viewer.username) }),
