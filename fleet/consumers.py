@@ -26,10 +26,11 @@ from prometheus_client import Counter, Gauge
 from fleet.live.access import NOT_ALLOWED, NOT_LOGGED_IN, Caller, Refusal, admit, still_logged_in
 from fleet.live.burst import Burst, text_frame
 from fleet.live.hub import current_hub
+from fleet.live.limits import MAX_HANDSHAKES, Places
 from fleet.live.outbox import Outbox
-from fleet.live.requests import Echo, MessageError, Subscribe, Unsubscribe, parse
+from fleet.live.requests import MAX_READ_BYTES, Echo, MessageError, Subscribe, Unsubscribe, parse
 from fleet.live.snapshot import Subjects, resolve, snapshot, taken_away
-from fleet.live.wire import direct_writer
+from fleet.live.wire import direct_writer, limit_messages, unread
 from sensors.models import User
 from sensors.wire import SLUG_PATTERN, is_identifier
 
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 # Close codes, after the HTTP statuses of the same meaning; the server's library lets an application send 1000 and
 # 3000 to 4999 only.
 TOO_MANY_MESSAGES: Final = 4429
+TOO_MANY_SOCKETS: Final = 4430
 FAILED: Final = 4500
 TRY_LATER: Final = 4503
 # Sensors and networks of one socket; a network counts once, however many sensors it has.
@@ -52,6 +54,9 @@ UNCHECKED_INTERVALS: Final = 2
 _open_sockets: Final = Gauge("fleet_live_sockets", "Open WebSockets of this process.")
 _refused_sockets: Final = Counter("fleet_live_refused", "WebSockets that were not let in.")
 
+_handshakes: Final = Places()
+_places: Final = Places()
+
 # Snapshots have threads of their own, so that they neither wait for page requests nor hold them up; each
 # uses one of the pool's connections while it asks.
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="live-database")
@@ -60,23 +65,39 @@ _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="live-dat
 async def live_socket(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Any) -> None:
     """Serve one WebSocket from its handshake to its end."""
     await receive()
+    limit_messages(send, size=MAX_READ_BYTES)
+    with unread(send), _handshakes.place(None, at_most=MAX_HANDSHAKES) as there_is_one:
+        caller = await _admitted(scope) if there_is_one else Refusal(TRY_LATER, "too many handshakes wait")
+    if isinstance(caller, Refusal):
+        await _refuse(caller, send)
+        return
+    with _places.place(caller.user.pk, at_most=settings.LIVE_SOCKETS_PER_USER) as there_is_one:
+        if not there_is_one:
+            reason = f"{caller.user.get_username()} has {settings.LIVE_SOCKETS_PER_USER} open in this process"
+            await _refuse(Refusal(TOO_MANY_SOCKETS, reason), send)
+            return
+        await send({"type": "websocket.accept"})
+        query = parse_qs(scope.get("query_string", b"").decode("latin1"))
+        first = Subscribe(sensors=query.get("sensor", []), networks=query.get("network", []))
+        with _open_sockets.track_inprogress():
+            await LiveSocket(caller, receive, send).serve(first)
+
+
+async def _admitted(scope: dict[str, Any]) -> Caller | Refusal:
     try:
-        caller = await _ask(admit, scope)
+        admitted: Caller | Refusal = await _ask(admit, scope)
     except DatabaseError:
         logger.warning("a live socket was refused: the database does not answer")
-        caller = Refusal(TRY_LATER, "the database does not answer")
-    if isinstance(caller, Refusal):
-        logger.info("a live socket was refused: %s", caller.reason)
-        _refused_sockets.inc()
-        if caller.code is not None:
-            await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": caller.code or NOT_ALLOWED})
-        return
-    await send({"type": "websocket.accept"})
-    query = parse_qs(scope.get("query_string", b"").decode("latin1"))
-    first = Subscribe(sensors=query.get("sensor", []), networks=query.get("network", []))
-    with _open_sockets.track_inprogress():
-        await LiveSocket(caller, receive, send).serve(first)
+        return Refusal(TRY_LATER, "the database does not answer")
+    return admitted
+
+
+async def _refuse(refusal: Refusal, send: Any) -> None:
+    logger.info("a live socket was refused: %s", refusal.reason)
+    _refused_sockets.inc()
+    if refusal.code is not None:
+        await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": refusal.code or NOT_ALLOWED})
 
 
 async def refuse_socket(_scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Any) -> None:

@@ -278,6 +278,8 @@ SILENCED_SYSTEM_CHECKS = [f"security.{name}" for name in ("W004", "W008", "W012"
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # How often an open WebSocket asks whether its user still may, in seconds; at most 14 (docs/websocket.md).
 LIVE_RECHECK_S = env.float("LIVE_RECHECK_S", default=10)
+# How many WebSockets one user, with all sessions and tokens, may have open in each web process.
+LIVE_SOCKETS_PER_USER = env.int("LIVE_SOCKETS_PER_USER", default=100)
 
 # --- Notifications of alerts (docs/alerts.md) ----------------------------------------------------
 

@@ -6,6 +6,8 @@ import msgspec
 
 # A subscription to a thousand sensors with the longest identifiers is about as long.
 MAX_MESSAGE_BYTES: Final = 64 * 1024
+# Up to here a client is told what was wrong; what is longer is not even read, and closes the socket.
+MAX_READ_BYTES: Final = 2 * MAX_MESSAGE_BYTES
 
 
 class Subscribe(msgspec.Struct, tag="subscribe", frozen=True):

@@ -62,6 +62,30 @@ class TestRights:
                 viewer.save(update_fields=["password"])
             assert closed_with(socket, 5) == 4401
 
+    def test_a_token_ends_with_its_user(self, web: WebProcess, make_world):
+        viewer = make_world().viewer
+        with open_socket(web, viewer) as socket:
+            socket.receive()
+            User.objects.filter(pk=viewer.pk).update(is_active=False)
+            assert closed_with(socket, 5) == 4401
+
+    def test_a_network_that_is_taken_from_a_token_ends_the_socket(self, web: WebProcess, make_world):
+        world, other = make_world(1), make_world(1)
+        services.set_member(other.network, user=world.viewer, role=Role.VIEWER)
+        token, secret = services.create_token(world.viewer, days=1, networks=[world.network, other.network])
+        with open_socket(web, secret=secret, networks=[world.slug]) as socket:
+            assert len(socket.receive()["sensors"]) == 1
+            AccessToken.objects.filter(pk=token.pk).update(network_ids=[other.network.pk])
+            assert closed_with(socket, 5) == 4403
+
+    def test_who_is_staff_no_longer_is_cut_off_from_what_only_staff_see(self, web: WebProcess, make_world):
+        world = make_world(1)
+        staff = User.objects.create_user(f"staff-{secrets.token_hex(4)}", is_staff=True)
+        with open_socket(web, staff, sensors=world.names) as socket:
+            assert len(socket.receive()["sensors"]) == 1
+            User.objects.filter(pk=staff.pk).update(is_staff=False)
+            assert closed_with(socket, 5) == 4403
+
     def test_a_lost_membership_ends_the_socket(self, web: WebProcess, make_world):
         world = make_world(1)
         with open_socket(web, world.viewer, sensors=world.names) as socket:

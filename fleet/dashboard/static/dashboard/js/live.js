@@ -16,9 +16,13 @@ const SNAPSHOT_WAIT_MS = 1_500;
 // Without an answer by then, opening has failed.
 const OPENING_WAIT_MS = 10_000;
 const POLLING_FROM = 3;
+// From so many failures on it waits the longest.
+const PATIENT_FROM = Math.ceil(Math.log2(MOST_WAIT_MS / FIRST_WAIT_MS));
 const LOGGED_OUT = 4401;
+// This reader has as many connections as one person may have; one has to be closed first.
+const TOO_MANY = 4430;
 
-/** @typedef {"connecting" | "live" | "reconnecting" | "offline"} LiveState */
+/** @typedef {"connecting" | "live" | "reconnecting" | "offline" | "crowded"} LiveState */
 /** @typedef {{sensors?: Iterable<string>, networks?: Iterable<string>}} Subjects */
 /** @typedef {(frame: any) => void} Listener */
 
@@ -134,13 +138,15 @@ export class Live {
       }
       // Any other end, a lost right among them, leaves something to come back to.
       if (event.code === LOGGED_OUT) toLogin();
-      else this.retry();
+      else this.retry({ crowded: event.code === TOO_MANY });
     });
   }
 
-  retry() {
+  /** @param {{crowded?: boolean}} [why] crowded: as long as it is, asking again soon would be in vain */
+  retry({ crowded = false } = {}) {
     this.missed = true;
-    this.onState(navigator.onLine ? "reconnecting" : "offline");
+    this.onState(crowded ? "crowded" : navigator.onLine ? "reconnecting" : "offline");
+    if (crowded) this.failures = Math.max(this.failures, PATIENT_FROM);
     const wait_ms = Math.min(FIRST_WAIT_MS * 2 ** this.failures, MOST_WAIT_MS) * (0.5 + Math.random() / 2);
     this.failures += 1;
     clearTimeout(this.retryTimer);

@@ -10,7 +10,14 @@ import { keepTimes, zone } from "./time.js";
 const STATS_EVERY_MS = 30_000;
 
 /** @type {Record<import("./live.js").LiveState, string>} */
-const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", offline: "Offline" };
+const WORDS = {
+  connecting: "Connecting",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  offline: "Offline",
+  crowded: "Not live",
+};
+const CROWDED = "You have as many live pages open as one person may have. Close some; this one asks again by itself.";
 
 /**
  * Brings the frame of the page to life and returns its live connection, which connects when the page
@@ -27,6 +34,7 @@ export function startShell({ statsEvery_ms = STATS_EVERY_MS } = {}) {
   const live = new Live((state) => {
     connection.dataset.state = state;
     connection.textContent = WORDS[state];
+    connection.title = state === "crowded" ? CROWDED : "";
   });
   onStats((stats) => showAlertCount(stats.alerts?.firing));
   live.on("alert", askSoon);
