@@ -86,6 +86,8 @@ class Plant:
             "notification": notification.pk,
             "handle": own.handle,
         }
+        # Who can come by a session too.
+        self.people = {**users, "other_owner": others["other"], "staff": staff, "stranger": stranger}
         self.headers = {
             "nobody": {},
             "revoked_token": self._ended(users["owner"]),
