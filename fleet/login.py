@@ -1,8 +1,9 @@
 """Logging in, by whatever door: the API, the login page and the admin share one limit of attempts."""
 
 import time
-from typing import Any, cast
+from typing import Any, Final, cast
 
+import structlog
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -10,6 +11,11 @@ from rest_framework.request import Request
 
 from sensors.api.throttles import LoginThrottle
 from sensors.models import User
+
+log = structlog.get_logger(__name__)
+
+# Longer than any user's name; what is sent for one may be of any length.
+_LOGGED_CHARACTERS: Final = 150
 
 
 class TooManyAttemptsError(ValidationError):
@@ -27,8 +33,16 @@ class LoginBackend(ModelBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
         """Return the user, or None; TooManyAttemptsError before the password is even looked at."""
-        if request is not None and username is not None:
-            throttle = LoginThrottle()
-            if not throttle.attempt(str(throttle.get_ident(cast(Request, request))), username, now_s=time.time()):
-                raise TooManyAttemptsError(throttle.wait() or 0.0)
-        return super().authenticate(request, username=username, password=password, **kwargs)
+        if request is None or username is None:
+            return super().authenticate(request, username=username, password=password, **kwargs)
+        throttle = LoginThrottle()
+        address = str(throttle.get_ident(cast(Request, request)))
+        # Whoever bars addresses that guess (fail2ban) reads these lines.
+        refusal = log.bind(username=username[:_LOGGED_CHARACTERS], address=address)
+        if not throttle.attempt(address, username, now_s=time.time()):
+            refusal.warning("a login was refused: too many attempts")
+            raise TooManyAttemptsError(throttle.wait() or 0.0)
+        user = super().authenticate(request, username=username, password=password, **kwargs)
+        if user is None:
+            refusal.warning("a login was refused: the name or the password is wrong, or the user inactive")
+        return user

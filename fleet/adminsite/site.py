@@ -13,7 +13,7 @@ from fleet.adminsite.entries import entries_page
 # The admin's scripts evaluate expressions in attributes (Alpine), and its templates hold styles and scripts. All of
 # it still comes from this host only, and nothing is sent elsewhere.
 _POLICY: Final = {
-    "script-src": ["'self'", "'unsafe-inline'", "'unsafe-eval'"],
+    "script-src": ["'self'", "'unsafe-eval'"],
     "style-src": ["'self'", "'unsafe-inline'"],
 }
 

@@ -207,6 +207,24 @@ def test_guessing_passwords_is_stopped_for_that_name_and_address(strict, user, a
     assert log_in(address, make_user(password=PASSWORD).username).status_code == 200
 
 
+def test_who_guesses_is_named_in_the_log_and_the_password_is_not(strict, user, address, caplog):
+    for _ in range(4):
+        log_in(address, user.username, "tell-nobody-1234")
+    log_in(fresh_address(), "nobody\nroot", "tell-nobody-1234")
+    lines = [record for record in caplog.records if record.name == "fleet.login"]
+    assert {record.levelname for record in lines} == {"WARNING"}
+    told = [(record.msg["event"].partition(":")[2].strip(), record.msg["username"]) for record in lines]
+    wrong = "the name or the password is wrong, or the user inactive"
+    assert told == [*[(wrong, user.username)] * 3, ("too many attempts", user.username), (wrong, "nobody\nroot")]
+    assert [record.msg["address"] for record in lines[:4]] == [address] * 4
+    assert "tell-nobody" not in caplog.text
+
+
+def test_a_login_that_succeeds_is_no_warning(user, address, caplog):
+    assert log_in(address, user.username).status_code == 200
+    assert not [record for record in caplog.records if record.name == "fleet.login"]
+
+
 def test_upper_case_does_not_buy_more_attempts(strict, address):
     names = ["ada", "ADA", " ada", "Ada"]
     assert [log_in(address, name, "wrong").status_code for name in names] == [401, 401, 401, 429]

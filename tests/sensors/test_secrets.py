@@ -36,6 +36,8 @@ def test_every_hash_has_its_own_salt_and_matches_its_password_only(password: str
 
 def test_secrets_are_long_random_and_need_no_quoting() -> None:
     secrets = {new_secret() for _ in range(1000)}
+    # One in 64 would begin a formula in a spreadsheet, or an option of a program.
+    assert not [secret for secret in secrets if secret.startswith("-")]
     assert len(secrets) == 1000
     assert all(len(secret) == 32 and secret.replace("-", "").replace("_", "").isalnum() for secret in secrets)
     assert not any(secret.startswith("-") for secret in secrets)

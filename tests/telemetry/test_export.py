@@ -125,6 +125,8 @@ def test_no_text_of_a_sensor_becomes_a_formula() -> None:
     ]
     # A header is a text of the sensor too; numbers stay numbers.
     assert (found["'=cmd()"], found["n"]) == ("-5", "-1.5")
+    # NDJSON is for programs and has everything as it came.
+    assert [row["value"] for row in objects(sensor)] == [value]
 
 
 def test_it_holds_every_row_over_chunks_and_months_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
