@@ -21,6 +21,8 @@ PAGES: Final[dict[str, str]] = {
     "rules/": LOGIN,
     "notifications/": LOGIN,
     "networks/": LOGIN,
+    "tokens/": LOGIN,
+    "audit/": LOGIN,
     "ingest/": STAFF,
     "login/": OPEN,
     "logout/": POST_ONLY,
