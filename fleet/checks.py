@@ -19,6 +19,7 @@ from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 
 from alerts.delivery.hosts import parse_networks
+from sensors.api.throttles import parse_rate
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ SECRET_KEY_CHARACTERS: Final = 50
 METRICS_TOKEN_CHARACTERS: Final = 20
 # 128 bits, if they are hexadecimal.
 NOTIFICATION_KEY_CHARACTERS: Final = 32
+BROKER_AUTH_SECRET_CHARACTERS: Final = 32
 # What examples and images ship with, compared in lower case.
 DEFAULT_PASSWORDS: Final = frozenset(
     {
@@ -203,6 +205,32 @@ def _metrics_token() -> Iterator[CheckMessage]:
         )
 
 
+def _broker_accounts() -> Iterator[CheckMessage]:
+    if settings.MQTT_ACCOUNTS not in ("dynamic-security", "http", "database"):
+        yield Error(
+            f"MQTT_ACCOUNTS is {settings.MQTT_ACCOUNTS!r}.",
+            hint="dynamic-security, or http for a broker that asks the service.",
+            id="fleet.E030",
+        )
+    secret = settings.BROKER_AUTH_SECRET
+    if secret and (len(secret) < BROKER_AUTH_SECRET_CHARACTERS or len(set(secret)) < 5):
+        yield Error(
+            "BROKER_AUTH_SECRET can be guessed.",
+            hint=f"Set at least {BROKER_AUTH_SECRET_CHARACTERS} random characters, or none.",
+            id="fleet.E031",
+        )
+    if settings.MQTT_ACCOUNTS == "http" and not secret:
+        yield Error(
+            "MQTT_ACCOUNTS is http, and the broker has no BROKER_AUTH_SECRET to ask with.",
+            hint="docs/brokers.md says what it is for.",
+            id="fleet.E032",
+        )
+    try:
+        parse_rate(settings.BROKER_LOGIN_THROTTLE)
+    except ValueError as error:
+        yield Error(f"BROKER_LOGIN_THROTTLE: {error}.", hint="10/min", id="fleet.E033")
+
+
 def _recheck() -> Iterator[CheckMessage]:
     # Twice that, and the time of one query, must stay under the 30 s that docs/websocket.md promises.
     if not 0 < settings.LIVE_RECHECK_S <= 14:
@@ -245,6 +273,7 @@ _CHECKS: Final[tuple[Callable[[], Iterator[CheckMessage]], ...]] = (
     _passwords,
     _origins,
     _metrics_token,
+    _broker_accounts,
     _recheck,
     _notifications,
 )

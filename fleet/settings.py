@@ -135,6 +135,13 @@ MQTT_SENSOR_URL = env.str("MQTT_SENSOR_URL", default="")
 MQTT_TLS_PORT = env.int("FLEET_MQTT_TLS_PORT", default=8883)
 # What the broker's certificate is for (`manage.py certificates`), where ALLOWED_HOSTS does not say it.
 MQTT_NAMES = env.list("FLEET_MQTT_NAMES", default=[])
+# How sensors' accounts come to the broker: brought over its control topic (dynamic-security), not at all as it asks the
+# service (http, docs/brokers.md), or as it reads the database itself (database: amqtt, in the local stack).
+MQTT_ACCOUNTS = env.str("MQTT_ACCOUNTS", default="dynamic-security")
+# With what a broker that asks shows that it is one; without it there is nobody to ask.
+BROKER_AUTH_SECRET = env.str("BROKER_AUTH_SECRET", default="")
+# Wrong passwords for one account from one address, at a broker that asks.
+BROKER_LOGIN_THROTTLE = env.str("BROKER_LOGIN_THROTTLE", default="10/min")
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -255,8 +262,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = FLEET_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = FLEET_HTTPS
-# Probes come from inside, without TLS.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+# Probes, and brokers that ask, come from inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^api/v1/broker/"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if FLEET_HTTPS else None
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31536000) if FLEET_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = FLEET_HTTPS

@@ -29,6 +29,21 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         ]
 
 
+class BrokerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """BROKER_AUTH_SECRET, with which a broker asks."""
+
+    target_class = "sensors.api.broker.BrokerAuthentication"
+    name = ["brokerBearer", "brokerBasic"]  # type: ignore[assignment]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        """Return the two schemes' descriptions."""
+        what = "BROKER_AUTH_SECRET of the service's settings"
+        return [
+            {"type": "http", "scheme": "bearer", "description": f"{what}."},
+            {"type": "http", "scheme": "basic", "description": f"{what} as the password; the username is ignored."},
+        ]
+
+
 class SchemaView(SpectacularAPIView):
     """The OpenAPI document; it tells of no data, so everybody may read it."""
 

@@ -22,6 +22,7 @@ from fleet.mqtt.address import BrokerAddress, make_client
 from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC
 from sensors.models import SensorTombstone
 from sensors.services import tombstones
+from sensors.services.credentials import broker_asks, settle_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,7 @@ class Publisher:
     ) -> None:
         """`mine` tells by sensor whether this shard publishes its configurations."""
         self._mine = mine
+        self._asks = broker_asks()
         self._marker_topic = marker_topic
         self._make_marker = make_marker
         self._wake = threading.Event()
@@ -115,8 +117,11 @@ class Publisher:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
-            client.subscribe([(DROPPED_TOPIC, 0), (ANSWER_TOPIC, 1)])
-            self.accounts.on_connect()
+            topics = [(DROPPED_TOPIC, 0)]
+            if not self._asks:
+                topics.append((ANSWER_TOPIC, 1))
+                self.accounts.on_connect()
+            client.subscribe(topics)
             self._wake.set()
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, packet_id: int, _reason: Any, _properties: Any) -> None:
@@ -156,7 +161,7 @@ class Publisher:
                     self._everything.clear()
                     self._publish_all()
                 is_due = noticed or now - polled_at >= POLL_S
-                self.accounts.step(now, look=is_due)
+                self._keep_accounts(now, look=is_due)
                 if is_due:
                     polled_at = now
                     self._publish_due()
@@ -166,6 +171,12 @@ class Publisher:
                 polled_at = 0.0
             finally:
                 close_old_connections()
+
+    def _keep_accounts(self, now: float, *, look: bool) -> None:
+        if not self._asks:
+            self.accounts.step(now, look=look)
+        elif look:
+            settle_credentials(now=datetime.now(UTC))
 
     def _send_marker(self, now: float) -> None:
         sent_at = self._marker_sent_at

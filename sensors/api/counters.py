@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from django.conf import settings
@@ -50,6 +51,18 @@ class Counters:
             return None
         self._paused_until = 0.0
         return number
+
+    def read(self, keys: Sequence[str]) -> list[int] | None:
+        """Return how many events each of the keys has, 0 for one without; None if Redis did not answer."""
+        if not self._may_ask():
+            return None
+        try:
+            found = self._redis.mget(keys)
+        except RedisError:
+            self._paused_until = time.monotonic() + self._pause_s
+            return None
+        self._paused_until = 0.0
+        return [int(number or 0) for number in found]
 
     def _may_ask(self) -> bool:
         """Return whether Redis is there as far as known, or this thread is the one that finds out."""

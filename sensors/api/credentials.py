@@ -71,7 +71,8 @@ class CredentialView(APIView):
     @extend_schema(
         summary="Issue a credential, or rotate it (operators)",
         description="The answer holds the password, which is kept as a hash and never shown again. An older one ends,"
-        " and whoever is connected by it is thrown out. The broker takes it within about a second.",
+        " and whoever is connected by it is thrown out. The broker takes it within about a second, or at once if it"
+        " asks for accounts (docs/brokers.md), which may leave an open connection.",
         request=None,
         responses={201: LoginSerializer},
         examples=[_ISSUED],

@@ -4,6 +4,7 @@ from django.urls import path
 from rest_framework.routers import BaseRouter
 
 from sensors.api import (
+    broker,
     converters,  # noqa: F401 - registers <identifier:…> and <network:…>
     credentials,
     provisioning,
@@ -21,6 +22,12 @@ def register(router: BaseRouter) -> None:
 
 extra_patterns = [
     path("sensors/<identifier:identifier>/credential/", credentials.CredentialView.as_view(), name="credential"),
+    path("broker/emqx/authentication/", broker.EmqxAuthenticationView.as_view(), name="broker-emqx-authentication"),
+    path("broker/emqx/authorization/", broker.EmqxAuthorizationView.as_view(), name="broker-emqx-authorization"),
+    path("broker/vernemq/", broker.VerneMqView.as_view(), name="broker-vernemq"),
+    path("broker/mosquitto-go-auth/user/", broker.GoAuthUserView.as_view(), name="broker-go-auth-user"),
+    path("broker/mosquitto-go-auth/superuser/", broker.GoAuthSuperuserView.as_view(), name="broker-go-auth-superuser"),
+    path("broker/mosquitto-go-auth/acl/", broker.GoAuthAclView.as_view(), name="broker-go-auth-acl"),
     path("networks/<network:slug>/sensors/", provisioning.ImportView.as_view(), name="network-sensors"),
     path("networks/<network:slug>/members/", views.MembersView.as_view(), name="network-members"),
     path("networks/<network:slug>/members/<str:username>/", views.MemberView.as_view(), name="network-member"),

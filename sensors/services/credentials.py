@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from sensors.errors import Invalid, NotFound
 from sensors.models import AuditEntry, Sensor, SensorCredential, User
@@ -45,10 +46,19 @@ class DueCredential:
     password: str | None
 
 
+def broker_asks() -> bool:
+    """Return whether the broker asks for accounts by itself, so that nothing has to be brought to it.
+
+    Then what the database says is so at once: a new credential is active, and one that was revoked lets nobody in.
+    """
+    return bool(settings.MQTT_ACCOUNTS != "dynamic-security")
+
+
 def issue_credential(sensor: Sensor, *, author: User | None, now: datetime) -> Login:
     """Return a new login for the sensor, whose older one ends; the password is shown here and never again.
 
-    The broker takes it within about a second while a bridge is connected. Raises NotFound if the sensor was deleted.
+    The broker takes it within about a second while a bridge is connected, or at once if it asks for accounts. Raises
+    NotFound if the sensor was deleted.
     """
     logins = issue_credentials([sensor], author=author, now=now)
     if not logins:
@@ -67,6 +77,7 @@ def issue_credentials(sensors: Sequence[Sensor], *, author: User | None, now: da
                 f"{sensor.identifier!r} is a login of the service itself; no sensor can have it.",
                 field="identifier",
             )
+    asks = broker_asks()
     with transaction.atomic():
         # Until the end of the transaction none of them can be deleted, which would revoke what is not there yet.
         there = set(
@@ -83,10 +94,11 @@ def issue_credentials(sensors: Sequence[Sensor], *, author: User | None, now: da
                     identifier=login.username,
                     sensor_id=ids[login.username],
                     secret_hash=str(hash_secret(login.password)),
-                    sealed_secret=seal(login.password, purpose=_PURPOSE, keys=[settings.SECRET_KEY]),
+                    sealed_secret="" if asks else seal(login.password, purpose=_PURPOSE, keys=[settings.SECRET_KEY]),
                     change=uuid4(),
                     changed_at=now,
                     changed_by=author,
+                    applied_at=now if asks else None,
                 )
                 # In the order in which `mark_applied` takes them.
                 for login in sorted(logins, key=lambda login: login.username)
@@ -108,12 +120,13 @@ def issue_credentials(sensors: Sequence[Sensor], *, author: User | None, now: da
 def revoke_credential(sensor: Sensor, *, author: User | None, now: datetime) -> SensorCredential:
     """Return the sensor's credential, which lets nobody in any more; its connection is closed by the broker.
 
-    Raises NotFound if there is none, or none any more.
+    A broker that asks for accounts may leave it open (docs/brokers.md). Raises NotFound if there is none, or none any
+    more.
     """
     with transaction.atomic():
         revoked = SensorCredential.objects.filter(sensor=sensor).exclude(secret_hash="").update(
-            secret_hash="", sealed_secret="", change=uuid4(), changed_at=now, changed_by=author, applied_at=None,
-            missing_at=None,
+            secret_hash="", sealed_secret="", change=uuid4(), changed_at=now, changed_by=author,
+            applied_at=now if broker_asks() else None, missing_at=None,
         )  # fmt: skip
         if not revoked:
             raise NotFound(f"The sensor {sensor.identifier} has no credential.")
@@ -152,6 +165,22 @@ def mark_applied(changes: Collection[UUID], *, now: datetime) -> int:
         applied = rows.update(applied_at=now, sealed_secret="", missing_at=None)
         rows.filter(sensor__isnull=True).delete()
     return applied
+
+
+def settle_credentials(*, now: datetime) -> int:
+    """Record that a broker that asks has everything as it is to be; return how much was new.
+
+    What was on its way to another broker, and what deleted sensors left.
+    """
+    with transaction.atomic():
+        due = SensorCredential.objects.filter(Q(applied_at__isnull=True) | Q(missing_at__isnull=False))
+        ids = list(due.select_for_update(no_key=True).order_by("identifier").values_list("pk", flat=True))
+        if not ids:
+            return 0
+        rows = SensorCredential.objects.filter(pk__in=ids)
+        settled = rows.update(applied_at=now, sealed_secret="", missing_at=None)
+        rows.filter(sensor__isnull=True).delete()
+    return settled
 
 
 def compare_credentials(at_broker: Iterable[str], *, listed_at: datetime, now: datetime) -> tuple[set[str], list[str]]:

@@ -12,6 +12,7 @@ OWN: Final = "own"  # what is the caller's own: 404
 VIEWER: Final = "viewer"  # a role in the network of what the path names: 404 without any, 403 with less
 OPERATOR: Final = "operator"
 OWNER: Final = "owner"
+BROKER: Final = "broker"  # BROKER_AUTH_SECRET, which no user has: 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST notification-targets/{target}/test/": Operation(OPERATOR),
     "GET notifications/": Operation(LOGIN),
     "GET notifications/{notification}/": Operation(VIEWER),
+    "POST broker/emqx/authentication/": Operation(BROKER, {}),
+    "POST broker/emqx/authorization/": Operation(BROKER, {}),
+    "POST broker/vernemq/": Operation(BROKER, {}),
+    "POST broker/mosquitto-go-auth/user/": Operation(BROKER, {}),
+    "POST broker/mosquitto-go-auth/superuser/": Operation(BROKER, {}),
+    "POST broker/mosquitto-go-auth/acl/": Operation(BROKER, {}),
 }
 # What the document calls `id` or `identifier` is one thing or another by where it stands.
 _SUBJECTS: Final = {
@@ -193,7 +200,7 @@ def expected(name: str, who: Who) -> int:
     needs = operation.needs
     if needs == OPEN:
         return operation.done
-    if not who.is_known:
+    if not who.is_known or needs == BROKER:
         return 401
     is_read = name.startswith("GET ")
     # Whatever it is: only ending itself is left to a token that reads.

@@ -139,6 +139,7 @@ def bearer(user: User, **limits: Any) -> dict[str, str]:
 @pytest.fixture
 def plant(db, settings):
     settings.NOTIFICATION_PRIVATE_TARGETS = ["127.0.0.1"]
+    settings.BROKER_AUTH_SECRET = "the secret of a broker, which no user has"
     return Plant()
 
 

@@ -288,3 +288,22 @@ def test_a_secret_that_cannot_be_read_any_more_is_missing_and_stops_no_other(
     active_login(create_sensor(network, identifier="s-2"))
     wait_for_state(sensor, CredentialState.MISSING)
     connected(broker, active_login(sensor)).close()
+
+
+def test_to_a_broker_that_asks_the_bridge_brings_nothing(
+    broker: MosquittoServer, tmp_path: Path, network: Network, sensor: Sensor
+) -> None:
+    login = issue(sensor)
+    secret = "the secret of a broker that asks, 1234567"
+    bridge = BridgeProcess(
+        broker_url=broker.url, log=tmp_path / "bridge.log", MQTT_ACCOUNTS="http", BROKER_AUTH_SECRET=secret
+    )
+    try:
+        bridge.start().wait_ready()
+        # What waited is as it is to be, and what a deleted sensor leaves is gone; mosquitto was told of neither.
+        wait_for_state(sensor, CredentialState.ACTIVE)
+        assert refusal(broker, "s-1", login) == "Not authorized"
+        delete_sensor(sensor)
+        wait_until(lambda: not SensorCredential.objects.exists(), 10, "nothing to be left of it")
+    finally:
+        bridge.stop()

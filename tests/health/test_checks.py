@@ -36,6 +36,9 @@ PRODUCTION = {
     "CORS_ALLOWED_ORIGINS": ["https://desk.example.org"],
     "CSRF_TRUSTED_ORIGINS": ["https://*.example.org"],
     "METRICS_TOKEN": "",
+    "MQTT_ACCOUNTS": "dynamic-security",
+    "BROKER_AUTH_SECRET": "",
+    "BROKER_LOGIN_THROTTLE": "10/min",
     "LIVE_RECHECK_S": 10,
 }
 
@@ -78,6 +81,11 @@ def test_production_settings_are_clean():
         ({"CORS_ALLOWED_ORIGINS": ["https://*"]}, "fleet.E010"),
         ({"CORS_ALLOW_ALL_ORIGINS": True}, "fleet.E010"),
         ({"CSRF_TRUSTED_ORIGINS": ["https://*"]}, "fleet.E010"),
+        ({"MQTT_ACCOUNTS": "https"}, "fleet.E030"),
+        ({"BROKER_AUTH_SECRET": "short"}, "fleet.E031"),
+        ({"BROKER_AUTH_SECRET": "x" * 40}, "fleet.E031"),
+        ({"MQTT_ACCOUNTS": "http"}, "fleet.E032"),
+        ({"BROKER_LOGIN_THROTTLE": "often"}, "fleet.E033"),
         ({"METRICS_TOKEN": "short"}, "fleet.E011"),
         ({"LIVE_RECHECK_S": 20}, "fleet.E012"),
         ({"LIVE_RECHECK_S": 0}, "fleet.E012"),

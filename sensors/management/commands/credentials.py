@@ -23,7 +23,8 @@ class Command(BaseCommand):
     `issue` gives one to the chosen sensors that have none, and with --rotate a new one to all of them, which ends the
     older ones and their connections. Passwords are printed once, on standard output, and kept nowhere in clear:
     `identifier password` in each line, or with --json or --csv. The username and the only client id are the
-    identifier. The broker takes them within seconds while the bridge runs; `list` says how far each is.
+    identifier. The broker takes them within seconds while the bridge runs, or at once if it asks (MQTT_ACCOUNTS);
+    `list` says how far each is.
     """
 
     help = __doc__
