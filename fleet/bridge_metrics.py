@@ -31,6 +31,7 @@ COUNTERS: Final = (
         "fleet_broker_dropped_messages",
         "Messages that the broker says it dropped, for whichever client: a loss.",
     ),
+    ("refused_logins", "fleet_mqtt_refused_logins", "Logins that the broker says it refused."),
 )
 LABELLED: Final = (
     ("messages", "family", "fleet_ingest_messages", "Messages whose batch was committed."),

@@ -59,6 +59,7 @@ class Bridge:
             marker_topic=self._marker_topic,
             make_marker=lambda: self._origin().marker(now=datetime.now(UTC)).encoded(),
             mine=shard.owns,
+            watches_logins=shard.index == 0,
         )
         self._receiver = Receiver(
             address,
@@ -195,6 +196,7 @@ class Bridge:
                     "broker_dropped": self._publisher.broker_dropped,
                     "broker_accounts": self._publisher.accounts.has_accounts,
                     "lost_accounts": self._publisher.accounts.lost,
+                    "refused_logins": self._publisher.logins and self._publisher.logins.total,
                     "callback_failures": self._receiver.failures,
                     "lost_hints": self._hints.lost,
                     "pid": os.getpid(),

@@ -20,6 +20,7 @@ from config.payloads import configuration_payload
 from fleet.mqtt.account_keeper import AccountKeeper
 from fleet.mqtt.address import BrokerAddress, make_client
 from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC
+from fleet.mqtt.login_watch import LOG_TOPIC, LoginWatch
 from sensors.models import SensorTombstone
 from sensors.services import tombstones
 from sensors.services.credentials import broker_asks, settle_credentials
@@ -59,9 +60,14 @@ class Publisher:
         marker_topic: str,
         make_marker: Callable[[], bytes],
         mine: Callable[[str], bool],
+        watches_logins: bool = False,
     ) -> None:
-        """`mine` tells by sensor whether this shard publishes its configurations."""
+        """`mine` tells by sensor whether this shard publishes its configurations.
+
+        watches_logins: whether it tells of logins that the broker refused; one shard is enough.
+        """
         self._mine = mine
+        self.logins = LoginWatch(address) if watches_logins else None
         self._asks = broker_asks()
         self._marker_topic = marker_topic
         self._make_marker = make_marker
@@ -121,6 +127,8 @@ class Publisher:
             if not self._asks:
                 topics.append((ANSWER_TOPIC, 1))
                 self.accounts.on_connect()
+            if self.logins is not None:
+                topics.append((LOG_TOPIC, 0))
             client.subscribe(topics)
             self._wake.set()
 
@@ -132,6 +140,10 @@ class Publisher:
         if packet.topic == ANSWER_TOPIC:
             self.accounts.on_answer(bytes(packet.payload))
             self._wake.set()
+            return
+        if packet.topic == LOG_TOPIC:
+            if self.logins is not None:
+                self.logins.take(bytes(packet.payload), now_s=time.monotonic())
             return
         try:
             dropped = int(packet.payload)
@@ -149,6 +161,8 @@ class Publisher:
             noticed = self._wake.wait(MARKER_EVERY_S)
             self._wake.clear()
             now = self.active_at = time.monotonic()
+            if self.logins is not None:
+                self.logins.tell(now_s=now)
             try:
                 self._record_confirmed()
                 if not self._client.is_connected():

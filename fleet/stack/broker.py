@@ -29,6 +29,7 @@ INFLIGHT_MESSAGES: Final = 1_000
 # may read every sensor's configuration, but nothing that another one reports.
 SENSOR_WRITES: Final = ("heartbeats/#", "log-messages/#", "measurements/#")
 SENSOR_READS: Final = ("configurations/#", "$SYS/broker/#")
+SENSOR_NEVER_READS: Final = "$SYS/broker/log/#"
 
 # Package managers put daemons where an ordinary user's PATH does not look.
 _DAEMON_FOLDERS: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/usr/local/opt/mosquitto/sbin")

@@ -18,6 +18,7 @@ from .broker import (
     BRIDGE_USER,
     INFLIGHT_MESSAGES,
     MESSAGE_BYTES,
+    SENSOR_NEVER_READS,
     SENSOR_READS,
     SENSOR_USER,
     SENSOR_WRITES,
@@ -54,6 +55,8 @@ persistent_client_expiration 2m
 # Small messages leave at once instead of waiting for more.
 set_tcp_nodelay true
 log_dest stderr
+# For the bridge alone, which tells of refused logins.
+log_dest topic
 log_type error
 log_type warning
 log_type notice
@@ -177,7 +180,12 @@ def access_list() -> str:
     Mosquitto applies the lines before the first `user` to clients without a login, and those of a user to
     nobody else.
     """
-    sensor = [f"topic write {topic}" for topic in SENSOR_WRITES] + [f"topic read {topic}" for topic in SENSOR_READS]
+    sensor = [
+        *(f"topic write {topic}" for topic in SENSOR_WRITES),
+        *(f"topic read {topic}" for topic in SENSOR_READS),
+        # It names addresses and clients.
+        f"topic deny {SENSOR_NEVER_READS}",
+    ]
     bridge = ["topic readwrite #", "topic read $SYS/#", f"topic write {COMMAND_TOPIC}", f"topic read {ANSWER_TOPIC}"]
     return "\n".join([*sensor, f"user {SENSOR_USER}", *sensor, f"user {BRIDGE_USER}", *bridge, *OWN_TOPICS]) + "\n"
 

@@ -36,7 +36,9 @@ def full_detail(now: datetime) -> dict[str, Any]:
     meters.answered(
         [RevisionChange(1, 1, "n", "s", 0, state, 0.5) for state in (RevisionState.ACKNOWLEDGED, RevisionState.FAILED)]
     )
-    beside = dict.fromkeys(("queue", "queue_limit", "broker_dropped", "callback_failures", "lost_hints"), 1)
+    beside = dict.fromkeys(
+        ("queue", "queue_limit", "broker_dropped", "refused_logins", "callback_failures", "lost_hints"), 1
+    )
     return meters.detail(now=now, now_s=0.0) | {"connected": True} | beside
 
 
