@@ -101,7 +101,12 @@ def make_tls(place: DataDir) -> Tls:
 def make_amqtt(place: DataDir) -> AmqttServer:
     """Return the broker for trying out, not started."""
     keys = load_secrets(place.secrets)
-    return AmqttServer(port=random_free_port(), log_path=place.log("amqtt"), bridge_password=keys.mqtt_bridge)
+    return AmqttServer(
+        port=random_free_port(),
+        log_path=place.log("amqtt"),
+        bridge_password=keys.mqtt_bridge,
+        environment=place.environment,
+    )
 
 
 def start_on_a_free_port(make: Callable[[], AnyServer]) -> AnyServer:

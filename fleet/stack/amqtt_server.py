@@ -23,7 +23,18 @@ class AmqttServer(BrokerServer):
     keeps_messages: ClassVar[bool] = False
     stop_steps = ((signal.SIGTERM, 5.0),)
 
-    def __init__(self, *, port: int, log_path: Path, bridge_password: str, host: str = "127.0.0.1") -> None:
+    accounts: ClassVar[str] = "database"
+
+    def __init__(
+        self,
+        *,
+        port: int,
+        log_path: Path,
+        bridge_password: str,
+        host: str = "127.0.0.1",
+        environment: Path | None = None,
+    ) -> None:
+        """environment: the file that names the database, whose credentials let sensors log in."""
         super().__init__(
             host=host,
             port=port,
@@ -32,6 +43,7 @@ class AmqttServer(BrokerServer):
             sensor_password="",
             anonymous=True,
         )
+        self._environment = environment
 
     @property
     def release(self) -> str:
@@ -43,7 +55,12 @@ class AmqttServer(BrokerServer):
                 "There is no MQTT broker: neither mosquitto nor the package amqtt is installed. Install mosquitto, "
                 "or run ./scripts/up, which installs amqtt, or name a broker of your own in MQTT_URL."
             )
-        settings = {"host": self.host, "port": self.port, "bridge_password": self._bridge_password}
+        settings = {
+            "host": self.host,
+            "port": self.port,
+            "bridge_password": self._bridge_password,
+            "environment": str(self._environment or ""),
+        }
         return Program(
             arguments=[sys.executable, "-m", "fleet.stack.amqtt_broker"],
             cwd=CHECKOUT,

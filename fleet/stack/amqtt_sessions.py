@@ -10,7 +10,9 @@ What amqtt 0.12.1 does by itself, each shown by a test in tests/stack/test_broke
 """
 
 import asyncio
-from collections.abc import ItemsView, Iterator
+import hmac
+import logging
+from collections.abc import Collection, ItemsView, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,7 +28,12 @@ from amqtt.mqtt.protocol.handler import ProtocolHandler
 from amqtt.mqtt.puback import PubackPacket
 from amqtt.session import OutgoingApplicationMessage, Session
 
+from sensors.broker.rules import may_connect, may_read, may_write
+
+from .amqtt_accounts import Accounts, AccountsAwayError
 from .broker import BRIDGE_USER, INFLIGHT_MESSAGES, SENSOR_READS, SENSOR_WRITES
+
+logger = logging.getLogger(__name__)
 
 # Of these only the bridge's login may take a session.
 _BRIDGE_CLIENTS: Final = ("fleet-bridge-", "fleet-publisher-")
@@ -36,15 +43,44 @@ SESSION_EXPIRY_S: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may come in, and with which topics. Clients without a login are sensors."""
+    """Who may come in, and with which topics. Clients without a login are sensors.
+
+    accounts: the sensors' credentials; without them only the bridge can log in. changes: by username, the credential
+    with which it is connected.
+    """
 
     bridge_password: str = field(repr=False)
+    accounts: Accounts | None = None
+    changes: dict[str, str] = field(default_factory=dict)
 
-    def admits(self, session: Session) -> bool:
+    async def admits(self, session: Session) -> bool:
         """Return whether the login that `session` came with is right."""
-        if session.username is None:
+        username, password = session.username, session.password or ""
+        if username is None:
             return not (session.client_id or "").startswith(_BRIDGE_CLIENTS)
-        return session.username == BRIDGE_USER and session.password == self.bridge_password
+        if username == BRIDGE_USER:
+            return hmac.compare_digest(password.encode(errors="replace"), self.bridge_password.encode())
+        if self.accounts is None or not may_connect(username, session.client_id or ""):
+            return False
+        try:
+            account = (await self.accounts.find([username])).get(username)
+        except AccountsAwayError as error:
+            logger.warning("the login of %r is refused: the database does not answer (%s)", username, error)
+            return False
+        if account is None or not account.secret.matches(password):
+            return False
+        self.changes[username] = account.change
+        return True
+
+    async def ended(self, usernames: Collection[str]) -> set[str]:
+        """Return those whose credential is not any more the one that they came with; none if nobody knows."""
+        if self.accounts is None or not usernames:
+            return set()
+        try:
+            found = await self.accounts.find(usernames)
+        except AccountsAwayError:
+            return set()
+        return {name for name in usernames if name not in found or found[name].change != self.changes.get(name)}
 
     def permits(self, session: Session, topic: str, action: Action) -> bool:
         """Return whether `session` may publish to, or receive from, `topic`.
@@ -53,6 +89,9 @@ class Access:
         """
         if session.username == BRIDGE_USER or action == Action.SUBSCRIBE:
             return True
+        if session.username is not None:
+            may = may_write if action == Action.PUBLISH else may_read
+            return may(session.username, topic)
         return matches(topic, SENSOR_WRITES if action == Action.PUBLISH else SENSOR_READS)
 
 
@@ -83,7 +122,7 @@ class Handler(BrokerProtocolHandler):
     ) -> tuple[BrokerProtocolHandler, Session]:
         handler, session = await super().init_from_connect(reader, writer, plugins_manager, loop)
         # Before the broker looks for a session of that client id, which a wrong login must not touch.
-        if not cls.access.admits(session):
+        if not await cls.access.admits(session):
             await ConnackPacket.build(0, NOT_AUTHORIZED).to_stream(writer)
             await writer.close()
             raise MQTTError(f"login of client {session.client_id!r} refused")
@@ -138,6 +177,19 @@ class SessionBroker(Broker):
         super().__init__(settings)
         self._access = access
         self._subscriptions = StableDict()
+
+    async def end_revoked(self) -> None:
+        """Close the connections of sensors whose credential was rotated, revoked or deleted, looking for them now."""
+        connected = {
+            session.username: handler
+            for session, handler in list(self._sessions.values())
+            if session.username not in (None, BRIDGE_USER) and session.transitions.is_connected()
+        }
+        for username in await self._access.ended(connected.keys()):
+            logger.warning("the credential of %r ended: its connection is closed", username)
+            writer = connected[username].writer
+            if writer is not None:
+                await writer.close()
 
     async def _authenticate(self, session: Session, _: ListenerConfig) -> bool:
         # Handler.init_from_connect has done it.

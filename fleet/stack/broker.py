@@ -44,6 +44,8 @@ class BrokerServer(Server):
 
     # Whether a message that it has acknowledged outlives its own restart.
     keeps_messages: ClassVar[bool]
+    # How sensors' accounts come to it: MQTT_ACCOUNTS of the service's settings.
+    accounts: ClassVar[str] = "dynamic-security"
 
     def __init__(
         self,

@@ -132,7 +132,13 @@ def _make_broker(options: Options, place: DataDir, keys: LocalSecrets, console: 
             tls=_make_tls(options, place, console, avoid=port) if options.tls else None,
         )
     console.warn(AMQTT_NOTE)
-    return AmqttServer(host=options.host, port=port, log_path=place.log("amqtt"), bridge_password=keys.mqtt_bridge)
+    return AmqttServer(
+        host=options.host,
+        port=port,
+        log_path=place.log("amqtt"),
+        bridge_password=keys.mqtt_bridge,
+        environment=place.environment,
+    )
 
 
 def _make_tls(options: Options, place: DataDir, console: Console, *, avoid: int) -> "Tls":

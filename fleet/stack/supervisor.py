@@ -42,7 +42,7 @@ RUNNING_LOG_BYTES: Final = 64 * 1024 * 1024
 # What commands in other terminals need.
 WRITTEN: Final = (
     *("DATABASE_URL", "REDIS_URL", "MQTT_URL", "MQTT_SENSOR_URL"),
-    *("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "FLEET_LOCAL"),
+    *("MQTT_ACCOUNTS", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "FLEET_LOCAL"),
 )
 ADMIN_CREATED: Final = "created operator admin"
 
@@ -165,6 +165,7 @@ class Supervisor:
             "MQTT_URL": servers.mqtt_url,
             # What simulated sensors use; empty where they need no login.
             "MQTT_SENSOR_URL": _sensor_url(servers.broker),
+            "MQTT_ACCOUNTS": _accounts(servers.broker),
             "SECRET_KEY": os.environ.get("SECRET_KEY") or keys.secret_key,
             "DEBUG": os.environ.get("DEBUG") or "0",
             "ALLOWED_HOSTS": os.environ.get("ALLOWED_HOSTS") or ",".join(options.allowed_hosts()),
@@ -335,6 +336,11 @@ def _sensor_url(broker: BrokerServer | None) -> str:
         # A broker of the person's own: they know its logins.
         return os.environ.get("MQTT_SENSOR_URL", "")
     return "" if broker.anonymous else broker.sensor_url
+
+
+def _accounts(broker: BrokerServer | None) -> str:
+    """Return how accounts come to the stack's own broker; of one of the person's own they say it themselves."""
+    return broker.accounts if broker else os.environ.get("MQTT_ACCOUNTS") or BrokerServer.accounts
 
 
 def _answers(probe: Callable[[], None]) -> bool:
