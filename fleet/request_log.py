@@ -11,6 +11,8 @@ from django_structlog.middlewares import RequestMiddleware
 
 # Probes come every few seconds and say the same; a failed one is logged.
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+# A broker asks with every message; refused logins have a line of their own (sensors/broker/refusals.py).
+_BROKERS: Final = "/api/v1/broker/"
 
 
 class RequestLogMiddleware(RequestMiddleware):
@@ -27,7 +29,8 @@ class RequestLogMiddleware(RequestMiddleware):
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         """Log how the request ended."""
         response.headers["X-Request-ID"] = structlog.contextvars.get_contextvars().get("request_id", "")
-        if request.path in _QUIET and response.status_code < 400:
+        is_quiet = request.path in _QUIET and response.status_code < 400
+        if is_quiet or (request.path.startswith(_BROKERS) and response.status_code in (200, 403)):
             structlog.contextvars.clear_contextvars()
             return
         super().handle_response(request, response)

@@ -341,6 +341,21 @@ def test_a_wrong_template_is_named_in_the_log(broker):
     assert ["action" in line["why"] for line in lines if "why" in line] == [True]
 
 
+def requests_in_log(ask) -> list[str]:
+    with capture_logs() as lines:
+        ask()
+    return [line["request"] for line in lines if line["event"] == "request_finished"]
+
+
+def test_what_a_broker_asks_with_every_message_fills_no_log(broker, login, name):
+    acl = {"username": name, "clientid": name, "topic": "measurements/other", "acc": 2}
+    assert requests_in_log(lambda: broker.post(f"{GO_AUTH}acl/", acl)) == []
+    assert requests_in_log(lambda: broker.post(EMQX_LOGIN, emqx_login(name, login.password, name))) == []
+    # Whoever has not the secret is in the log, and so is a question that makes no sense.
+    assert len(requests_in_log(lambda: Caller(Authorization="Bearer x").post(EMQX_LOGIN, {}))) == 1
+    assert len(requests_in_log(lambda: broker.post(f"{GO_AUTH}acl/", {}))) == 1
+
+
 # --- Guessing ----------------------------------------------------------------------------------------
 
 

@@ -153,6 +153,8 @@ def test_amqtt_is_announced_for_what_it_is(start: Callable[..., Up]) -> None:
     stack.wait_ready()
     assert "amqtt, which is for trying things out" in stack.text
     assert "sudo apt install mosquitto" in stack.text
+    # It reads the accounts itself, and every command knows that there is nobody to bring them to.
+    assert stack.addresses()["MQTT_ACCOUNTS"] == "database"
     probe_broker(f"mqtt://127.0.0.1:{stack.mqtt_port}", 5)
 
 
