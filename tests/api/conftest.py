@@ -4,7 +4,10 @@ from functools import cached_property
 
 import pytest
 
-from sensors.models import Membership, Network, Role
+from sensors.models import Membership, Network, Role, Sensor
+from sensors.services import create_sensor, issue_credential
+from sensors.services.credentials import Login
+from tests.api.asking import BROKER, MQTT, NOW, SECRET
 from tests.api.callers import Caller, make_network, make_user
 
 
@@ -47,3 +50,36 @@ class World:
 @pytest.fixture
 def world(db):
     return World()
+
+
+# --- Brokers that ask -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking(settings):
+    """A service that brokers ask."""
+    settings.MQTT_ACCOUNTS = "http"
+    settings.BROKER_AUTH_SECRET = SECRET
+    settings.MQTT_URL = MQTT
+
+
+@pytest.fixture
+def name(unique) -> str:
+    """An identifier that no other test guesses passwords of."""
+    return f"s-{unique}"
+
+
+@pytest.fixture
+def sensor(world, name, asking) -> Sensor:
+    return create_sensor(world.network, identifier=name)
+
+
+@pytest.fixture
+def login(sensor, asking) -> Login:
+    return issue_credential(sensor, author=None, now=NOW)
+
+
+@pytest.fixture
+def broker(db, asking) -> Caller:
+    """A broker that asks."""
+    return Caller(**BROKER)

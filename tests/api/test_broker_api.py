@@ -4,7 +4,6 @@ No such broker is installed here: these requests are what was tried (docs/broker
 """
 
 import base64
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,91 +11,33 @@ from django.db import OperationalError, connection
 from structlog.testing import capture_logs
 
 from sensors.broker import logins
-from sensors.broker.refusals import LINE_EVERY_S, RefusalLog
 from sensors.broker.rules import may_connect, may_read, may_subscribe, may_write
-from sensors.models import CredentialState, Sensor, SensorCredential
-from sensors.services import create_sensor, delete_sensor, issue_credential, revoke_credential
-from sensors.services.credentials import Login, settle_credentials
+from sensors.models import CredentialState, SensorCredential
+from sensors.services import delete_sensor, issue_credential, revoke_credential
+from sensors.services.credentials import settle_credentials
+from tests.api.asking import (
+    ALL,
+    ALLOWED,
+    BROKER,
+    DENIED,
+    EMQX_LOGIN,
+    EMQX_USE,
+    GO_AUTH,
+    MQTT,
+    NOT_ALLOWED,
+    NOW,
+    OK,
+    SECRET,
+    VERNEMQ,
+    WHICH,
+    admits,
+    ask_vernemq,
+    emqx_login,
+    vernemq_login,
+)
 from tests.api.callers import Caller
 
-SECRET = "b7Qk2-a secret of the broker's own, Zx91"
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-MQTT = "mqtt://fleet-bridge:Sldkfj2398-bridge@broker.example.org"
-BROKER = {"Authorization": f"Bearer {SECRET}"}
-
-EMQX_LOGIN = "broker/emqx/authentication/"
-EMQX_USE = "broker/emqx/authorization/"
-VERNEMQ = "broker/vernemq/"
-GO_AUTH = "broker/mosquitto-go-auth/"
-ALL = (EMQX_LOGIN, EMQX_USE, VERNEMQ, f"{GO_AUTH}user/", f"{GO_AUTH}superuser/", f"{GO_AUTH}acl/")
-
-ALLOWED = {"result": "allow", "is_superuser": False}
-DENIED = {"result": "deny", "is_superuser": False}
-OK = {"result": "ok"}
-NOT_ALLOWED = {"result": {"error": "not_allowed"}}
-
-
-@pytest.fixture(autouse=True)
-def _asked(settings):
-    settings.MQTT_ACCOUNTS = "http"
-    settings.BROKER_AUTH_SECRET = SECRET
-    settings.MQTT_URL = MQTT
-
-
-@pytest.fixture
-def name(unique) -> str:
-    """An identifier that no other test guesses passwords of."""
-    return f"s-{unique}"
-
-
-@pytest.fixture
-def sensor(world, name) -> Sensor:
-    return create_sensor(world.network, identifier=name)
-
-
-@pytest.fixture
-def login(sensor) -> Login:
-    return issue_credential(sensor, author=None, now=NOW)
-
-
-@pytest.fixture
-def broker(db) -> Caller:
-    return Caller(**BROKER)
-
-
-def emqx_login(username, password, client_id, address="198.51.100.7"):
-    return {"username": username, "password": password, "clientid": client_id, "peerhost": address}
-
-
-def vernemq_login(username, password, client_id):
-    return {
-        "peer_addr": "198.51.100.7", "peer_port": 8888, "username": username, "password": password, "mountpoint": "",
-        "client_id": client_id, "clean_session": False,
-    }  # fmt: skip
-
-
-def ask_vernemq(broker, hook, question):
-    return broker.send("POST", VERNEMQ, question, headers={"vernemq-hook": hook})
-
-
-def admits(broker, which, username, password, client_id) -> bool:
-    """Return what one of the three is told of a login; every answer has the form of a yes or of a no."""
-    if which == "emqx":
-        answer = broker.post(EMQX_LOGIN, emqx_login(username, password, client_id))
-        assert answer.status_code == 200
-        assert answer.json()["result"] in ("allow", "deny")
-        return answer.json()["result"] == "allow"
-    if which.startswith("auth_on_register"):
-        answer = ask_vernemq(broker, which, vernemq_login(username, password, client_id))
-        assert answer.json() in (OK, NOT_ALLOWED)
-        return answer.json() == OK
-    question = {"username": username, "password": password, "clientid": client_id}
-    answer = broker.post(f"{GO_AUTH}user/", question)
-    assert (answer.status_code, answer.json()["ok"]) in ((200, True), (403, False))
-    return answer.status_code == 200
-
-
-WHICH = ("emqx", "auth_on_register", "auth_on_register_m5", "go-auth")
+pytestmark = pytest.mark.usefixtures("asking")
 
 
 @pytest.mark.parametrize("which", WHICH)
@@ -354,136 +295,6 @@ def test_what_a_broker_asks_with_every_message_fills_no_log(broker, login, name)
     # Whoever has not the secret is in the log, and so is a question that makes no sense.
     assert len(requests_in_log(lambda: Caller(Authorization="Bearer x").post(EMQX_LOGIN, {}))) == 1
     assert len(requests_in_log(lambda: broker.post(f"{GO_AUTH}acl/", {}))) == 1
-
-
-# --- Guessing ----------------------------------------------------------------------------------------
-
-
-def guess(broker, name, address, number, password="wrong") -> None:
-    for _ in range(number):
-        assert broker.post(EMQX_LOGIN, emqx_login(name, password, name, address)).json() == DENIED
-
-
-@pytest.fixture
-def addresses(unique):
-    """Addresses that no other test guesses from."""
-    return [f"2001:db8:{unique[:4]}:{unique[4:8]}::{number:x}" for number in range(40)]
-
-
-@pytest.fixture
-def _slow_window(settings):
-    # A day, so that no window ends within a test but once a day.
-    settings.BROKER_LOGIN_THROTTLE = "5/day"
-
-
-@pytest.mark.usefixtures("_slow_window")
-def test_after_some_wrong_passwords_nobody_looks_at_the_next(broker, login, name, addresses, monkeypatch):
-    guess(broker, name, addresses[0], 5)
-    looked = []
-    monkeypatch.setattr(logins, "_secret_of", looked.append)
-    guess(broker, name, addresses[0], 1, login.password)
-    assert looked == []
-
-
-@pytest.mark.usefixtures("_slow_window")
-def test_who_guesses_from_elsewhere_locks_no_sensor_out(broker, login, name, addresses):
-    here, *elsewhere = addresses
-    assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, here)).json() == ALLOWED
-    for address in elsewhere:
-        guess(broker, name, address, 4)
-    # The name's own limit is passed: from an address that is new nobody comes in any more until the window ends.
-    assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, addresses[-1])).json() == DENIED
-    assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, here)).json() == ALLOWED
-
-
-@pytest.mark.usefixtures("_slow_window")
-def test_a_list_of_names_from_one_address_is_slowed_too(broker, login, name, addresses):
-    for number in range(50):
-        guess(broker, f"{name}-{number}", addresses[0], 1)
-    assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, addresses[0])).json() == DENIED
-    assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, addresses[1])).json() == ALLOWED
-
-
-@pytest.mark.usefixtures("_slow_window")
-def test_without_an_address_there_is_the_names_limit_alone(broker, login, name):
-    for _ in range(50):
-        assert not admits(broker, "go-auth", name, "wrong", name)
-    assert not admits(broker, "go-auth", name, login.password, name)
-
-
-@pytest.mark.usefixtures("_slow_window")
-def test_nobody_keeps_the_service_itself_out(settings, broker, unique, addresses):
-    bridge = f"bridge-{unique}"
-    settings.MQTT_URL = f"mqtt://{bridge}:Sldkfj2398-bridge@broker.example.org"
-    for _ in range(60):
-        assert not admits(broker, "go-auth", bridge, "wrong", "x")
-    assert admits(broker, "go-auth", bridge, "Sldkfj2398-bridge", "fleet-bridge-0-of-1")
-    # From one address it can be guessed no faster than another.
-    guess(broker, bridge, addresses[0], 5)
-    answer = broker.post(EMQX_LOGIN, emqx_login(bridge, "Sldkfj2398-bridge", "x", addresses[0]))
-    assert answer.json() == DENIED
-
-
-def test_a_limit_ends_with_its_window(settings, login, name, addresses):
-    settings.BROKER_LOGIN_THROTTLE = "3/min"
-    now_s = 1_800_000_000.0
-
-    def verdict(password, at_s):
-        attempt = logins.Login(name, password, name, addresses[0])
-        return logins.judge_login(attempt, now_s=at_s)
-
-    assert [verdict("wrong", now_s) for _ in range(4)] == ["refused", "refused", "refused", "throttled"]
-    assert verdict(login.password, now_s) == "throttled"
-    assert verdict(login.password, now_s + 60) == "sensor"
-
-
-def test_right_passwords_are_never_limited(settings, login, name, broker, addresses):
-    settings.BROKER_LOGIN_THROTTLE = "3/day"
-    for _ in range(40):
-        assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, addresses[0])).json() == ALLOWED
-
-
-@pytest.mark.usefixtures("_slow_window")
-def test_without_redis_nothing_is_limited_and_nothing_fails(settings, broker, login, name, addresses):
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    guess(broker, name, addresses[0], 7)
-    assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name, addresses[0])).json() == ALLOWED
-
-
-def test_a_name_that_there_is_not_costs_a_hash_as_a_wrong_password_does(broker, login, name, monkeypatch):
-    hashed = []
-    real = logins.HashedSecret.matches
-    monkeypatch.setattr(logins.HashedSecret, "matches", lambda self, secret: hashed.append(1) or real(self, secret))
-    for username, client_id in ((name, name), (f"{name}-x", f"{name}-x"), ("fleet-bridge", "x"), (name, "other")):
-        before = len(hashed)
-        assert not admits(broker, "go-auth", username, "wrong", client_id)
-        assert len(hashed) == before + 1, username
-
-
-def test_refused_logins_are_warned_of_and_counted_without_the_password(broker, login, name, monkeypatch):
-    monkeypatch.setattr(logins, "refusals", RefusalLog())
-    before = logins.LOGINS.labels(outcome="refused")._value.get()
-    with capture_logs() as lines:
-        for _ in range(3):
-            broker.post(EMQX_LOGIN, emqx_login(name, "wr0ng-passw0rd", name, "198.51.100.9"))
-    assert logins.LOGINS.labels(outcome="refused")._value.get() == before + 3
-    refused = [line for line in lines if "refused at the broker" in line["event"]]
-    assert [(line["count"], line["some"]) for line in refused] == [
-        (1, [{"username": name, "client_id": name, "address": "198.51.100.9", "why": "refused"}])
-    ]
-    assert "wr0ng" not in str(lines)
-
-
-def test_a_flood_of_refusals_is_one_line_at_a_time():
-    refusals = RefusalLog()
-    with capture_logs() as lines:
-        for number in range(1_000):
-            refusals.note(now_s=number * LINE_EVERY_S / 1_000, username=f"x{number}" * 100)
-        refusals.tell(now_s=LINE_EVERY_S)
-    assert [line["count"] for line in lines] == [1, 999]
-    assert len(lines[1]["some"]) == 5
-    assert all(len(who["username"]) == 64 for line in lines for who in line["some"])
-    assert refusals.total == 1_000
 
 
 def test_the_service_login_is_that_of_mqtt_url():
