@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sensors.wire import Reason
+from tests.promises import missing
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -29,3 +30,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     roots = "alerts|config|docker|docs|fleet|requirements|scripts|sensors|telemetry|tests"
     for name in re.findall(rf"`((?:{roots})/[\w./-]+\.\w+)`", page.read_text()):
         assert (ROOT / name).exists(), name
+
+
+def test_every_test_that_security_is_held_by_exists_where_it_is_said_to_be() -> None:
+    assert missing(ROOT / "docs" / "security.md", least=45) == []
