@@ -337,6 +337,7 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "SIDEBAR": {"navigation": "fleet.adminsite.navigation.sections"},
     "STYLES": ["fleet.adminsite.navigation.stylesheet"],
+    "SCRIPTS": ["fleet.adminsite.navigation.script"],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "fleet.adminsite.navigation.favicon"}],
 }
 
