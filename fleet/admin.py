@@ -8,12 +8,13 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from fleet.adminsite.people import PeopleAdmin
 from fleet.adminsite.rejected import RejectedAdmin
 from sensors.admin_base import ReadOnlyAdmin
 from sensors.history import field_changes
 from sensors.models import AuditEntry
 
-__all__ = ["AuditlogLogEntryAdmin", "RejectedAdmin"]
+__all__ = ["AuditlogLogEntryAdmin", "PeopleAdmin", "RejectedAdmin"]
 
 # Imported above, so that it is registered and can be replaced by one in the site's looks.
 admin.site.unregister(AuditEntry)

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from sensors.api.throttles import LoginThrottle
+from sensors.api.throttles import AttemptThrottle, LoginThrottle
 from sensors.models import User
 
 log = structlog.get_logger(__name__)
@@ -21,9 +21,9 @@ _LOGGED_CHARACTERS: Final = 150
 class TooManyAttemptsError(ValidationError):
     """Too many attempts with one name or from one address. A form shows it; the API answers 429."""
 
-    def __init__(self, wait_s: float) -> None:
+    def __init__(self, wait_s: float, *, what: str = "to log in") -> None:
         self.wait_s = wait_s
-        super().__init__(f"Too many attempts to log in. Try again in {int(wait_s) + 1} seconds.")
+        super().__init__(f"Too many attempts {what}. Try again in {int(wait_s) + 1} seconds.")
 
 
 class LoginBackend(ModelBackend):
@@ -35,14 +35,30 @@ class LoginBackend(ModelBackend):
         """Return the user, or None; TooManyAttemptsError before the password is even looked at."""
         if request is None or username is None:
             return super().authenticate(request, username=username, password=password, **kwargs)
-        throttle = LoginThrottle()
-        address = str(throttle.get_ident(cast(Request, request)))
-        # Whoever bars addresses that guess (fail2ban) reads these lines.
-        refusal = log.bind(username=username[:_LOGGED_CHARACTERS], address=address)
-        if not throttle.attempt(address, username, now_s=time.time()):
-            refusal.warning("a login was refused: too many attempts")
-            raise TooManyAttemptsError(throttle.wait() or 0.0)
+        limit_attempts(request, LoginThrottle(), username)
         user = super().authenticate(request, username=username, password=password, **kwargs)
         if user is None:
-            refusal.warning("a login was refused: the name or the password is wrong, or the user inactive")
+            _warn(request, "a login was refused: the name or the password is wrong, or the user inactive", username)
         return user
+
+
+def limit_attempts(request: HttpRequest, throttle: AttemptThrottle, name: str, *, what: str = "to log in") -> None:
+    """Count an attempt with `name` (a username, a mail address) and return; TooManyAttemptsError beyond the limit.
+
+    The first one that is refused in its time is logged, so that guessing fills no disk.
+    """
+    if throttle.attempt(address_of(request), name, now_s=time.time()):
+        return
+    if throttle.is_first_refusal:
+        _warn(request, f"too many attempts {what}", name)
+    raise TooManyAttemptsError(throttle.wait() or 0.0, what=what)
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return the address that a request came from, behind NUM_PROXIES proxies."""
+    return str(LoginThrottle().get_ident(cast(Request, request)))
+
+
+def _warn(request: HttpRequest, event: str, name: str) -> None:
+    # Whoever bars addresses that guess (fail2ban) reads these lines.
+    log.warning(event, username=name[:_LOGGED_CHARACTERS], address=address_of(request))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import environ
 from corsheaders.defaults import default_headers
 
+from fleet.settings_accounts import *  # noqa: F403 - settings by name, of their own module for its length
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -56,6 +57,10 @@ INSTALLED_APPS = [
     "csp",
     "auditlog",
     "django_structlog",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
 ]
 
 MIDDLEWARE = [
@@ -69,6 +74,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "fleet.accounts.sessions.SessionsMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "fleet.request_log.RequestLogMiddleware",
     "fleet.audit.ActorMiddleware",
@@ -217,6 +224,7 @@ SPECTACULAR_SETTINGS = {
         "CredentialStateEnum": "sensors.api.credentials.STATES",
         "NotificationEventEnum": "alerts.models.NotificationEvent",
         "NotificationStateEnum": "alerts.models.NotificationState",
+        "InvitationStateEnum": "sensors.models.InvitationState",
     },
     "PATH_CONVERTER_OVERRIDES": {
         "identifier": {"type": "string", "pattern": f"^{IDENTIFIER_PATTERN}$"},

@@ -15,6 +15,7 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
+    path("", include("fleet.accounts.urls")),
     path("", include("fleet.dashboard.urls")),
 ]
 

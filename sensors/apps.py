@@ -21,3 +21,4 @@ class SensorsConfig(AppConfig):
         for model in (models.Network, models.Membership, models.Gateway, models.Sensor):
             auditlog.register(model, include_fields=own_fields(model))
         auditlog.register(models.AccessToken, include_fields=["name", "user", "expiry", "scope", "network_ids"])
+        auditlog.register(models.Invitation, include_fields=own_fields(models.Invitation, without=["digest"]))

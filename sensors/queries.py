@@ -24,6 +24,8 @@ from django.db.models.lookups import GreaterThanOrEqual
 from sensors.models import (
     AuditEntry,
     Gateway,
+    Invitation,
+    InvitationState,
     Membership,
     Network,
     Role,
@@ -113,6 +115,20 @@ def visible_audit_entries(user: AnyUser) -> QuerySet[AuditEntry]:
     if limits is None or limits.network_ids is None:
         condition |= Q(network_id=None, actor_id=user.pk)
     return AuditEntry.objects.filter(condition)
+
+
+def invitation_state(invitation: Invitation, *, now: datetime) -> InvitationState:
+    """Return what became of the invitation. Nobody gives what they do not have any more: it ends with its maker's
+    ownership.
+    """
+    if invitation.accepted_at is not None:
+        return InvitationState.ACCEPTED
+    author = invitation.created_by
+    if invitation.revoked_at is not None or (
+        author is not None and role_in(author, invitation.network_id) is not Role.OWNER
+    ):
+        return InvitationState.REVOKED
+    return InvitationState.OPEN if now < invitation.expires_at else InvitationState.EXPIRED
 
 
 def judged_at(now: datetime) -> datetime:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from csp.decorators import csp_update
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 from unfold.sites import UnfoldAdminSite
 
 from fleet.adminsite.entries import entries_page
@@ -27,7 +28,10 @@ class FleetAdminSite(UnfoldAdminSite):
         return csp_update(_POLICY)(super().admin_view(view, cacheable))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the admin's own login page, under the admin's policy."""
-        response = super().login(request, extra_context)
-        response._csp_update = _POLICY  # what the decorator does, which takes functions of one argument
-        return response
+        """Send to the one login page, which asks for the second factor, too."""
+        wanted = request.GET.get("next") or reverse("admin:index")
+        return HttpResponseRedirect(f"{reverse('login')}?{urlencode({'next': wanted})}")
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Send to the one page that changes passwords, which limits guesses of the old one."""
+        return HttpResponseRedirect(reverse("password_change"))

@@ -5,19 +5,21 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth import logout as end_session
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.exceptions import AuthenticationFailed, Throttled, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from fleet.accounts import second_factor
 from fleet.login import TooManyAttemptsError
 from sensors import services
 from sensors.api.permissions import caller
 from sensors.api.serializers import StrictSerializer, TextField
-from sensors.models import AccessToken, Membership, Role, TokenScope
+from sensors.models import AccessToken, Membership, Role, TokenScope, User
 from sensors.queries import limited, visible
 
 
@@ -26,6 +28,12 @@ class CredentialsSerializer(StrictSerializer):
 
     username = TextField(max_length=150)
     password = TextField(max_length=4096, trim_whitespace=False, write_only=True, style={"input_type": "password"})
+    code = TextField(
+        max_length=32,
+        required=False,
+        write_only=True,
+        help_text="With two-factor authentication: the code that the app shows, or a recovery code.",
+    )
 
 
 class TokenSerializer(serializers.Serializer):
@@ -68,6 +76,7 @@ class TokenView(APIView):
 
     @extend_schema(
         summary="Log in: get a token",
+        description="Users with two-factor authentication send `code`, too: 400 without it, 401 if it is wrong.",
         operation_id="auth_token",
         auth=[],
         request=CredentialsSerializer,
@@ -77,18 +86,30 @@ class TokenView(APIView):
         """Return a new token; 401 for a wrong name or password, without saying which."""
         serializer = CredentialsSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
         try:
-            user = authenticate(request._request, **serializer.validated_data)
+            user = authenticate(request._request, username=values["username"], password=values["password"])
+            if user is None:
+                raise AuthenticationFailed("The username or the password is wrong, or the user is inactive.")
+            _check_second_factor(request._request, user, values.get("code"))
         except TooManyAttemptsError as error:
             raise Throttled(error.wait_s) from error
-        if user is None:
-            raise AuthenticationFailed("The username or the password is wrong, or the user is inactive.")
         token, secret = services.create_token(user, name="login over HTTP", days=settings.TOKEN_DAYS)
         return Response(TokenSerializer({"token": secret, "expires_at": token.expiry}).data)
 
     def get_authenticate_header(self, request: Request) -> str:
         """Return the challenge that makes a refused login 401 although no authentication is configured here."""
         return "Bearer"
+
+
+def _check_second_factor(request: HttpRequest, user: User, code: str | None) -> None:
+    """Raise ValidationError (400) where a code is missing, AuthenticationFailed (401) where it is wrong."""
+    if not second_factor.is_on(user):
+        return
+    if not code:
+        raise ValidationError({"code": ["This user logs in with a second factor: send the app's code as well."]})
+    if second_factor.check_code(request, user, code) is None:
+        raise AuthenticationFailed("The code is wrong, or was used already.")
 
 
 class LogoutView(APIView):

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from alerts.models import Alert, AlertSeverity
+from fleet.accounts.views import account_context
 from fleet.api.audit import kinds
 from sensors.models import Membership, Role
 from sensors.queries import STATUSES, visible, visible_networks, visible_sensors
@@ -107,6 +108,18 @@ def ingest(request: HttpRequest) -> HttpResponse:
     if not request.user.is_staff:  # type: ignore[union-attr]
         raise PermissionDenied
     return _page(request, "ingest")
+
+
+@page
+def account(request: HttpRequest) -> HttpResponse:
+    """Answer with the reader's own account."""
+    return _page(request, "account", **account_context(request))
+
+
+@page
+def password_changed(request: HttpRequest) -> HttpResponse:
+    """Answer that the password was changed."""
+    return render(request, "dashboard/password_changed.html")
 
 
 def _page(request: HttpRequest, name: str, *, section: str = "", **context: Any) -> HttpResponse:

@@ -84,3 +84,11 @@ def visible_sensor(request: Request, identifier: str, *, role: Role = Role.VIEWE
     if role is not Role.VIEWER:
         require_role(request, sensor.network, role)
     return sensor
+
+
+def visible_network(request: Request, slug: str, *, role: Role = Role.VIEWER) -> Network:
+    """Return the network for a nested route: 404 if invisible, 403 if `role` is not reached."""
+    network: Network = visible_or_404(queries.visible_networks(request.user), "network", slug=slug)
+    if role is not Role.VIEWER:
+        require_role(request, network, role)
+    return network

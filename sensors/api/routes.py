@@ -7,6 +7,7 @@ from sensors.api import (
     broker,
     converters,  # noqa: F401 - registers <identifier:…> and <network:…>
     credentials,
+    invitations,
     provisioning,
     tokens,
     views,
@@ -31,4 +32,13 @@ extra_patterns = [
     path("networks/<network:slug>/sensors/", provisioning.ImportView.as_view(), name="network-sensors"),
     path("networks/<network:slug>/members/", views.MembersView.as_view(), name="network-members"),
     path("networks/<network:slug>/members/<str:username>/", views.MemberView.as_view(), name="network-member"),
+    path("networks/<network:slug>/invitations/", invitations.InvitationsView.as_view(), name="network-invitations"),
+    path(
+        "networks/<network:slug>/invitations/<int:number>/",
+        invitations.InvitationView.as_view(),
+        name="network-invitation",
+    ),
+    path("networks/<network:slug>/hand-over/", invitations.HandOverView.as_view(), name="network-hand-over"),
+    path("invitations/look/", invitations.OfferView.as_view(), name="invitation-look"),
+    path("invitations/accept/", invitations.AcceptView.as_view(), name="invitation-accept"),
 ]

@@ -130,24 +130,74 @@ class CallerThrottle(WindowThrottle):
         return f"address:{self.get_ident(request)}"
 
 
-class LoginThrottle(WindowThrottle):
-    """Attempts to log in with one name from one address, and from one address at all. LOGIN_THROTTLE sets it.
+class AttemptThrottle(WindowThrottle):
+    """Attempts with one name from one address, and from one address at all; LOGIN_THROTTLE sets how many.
 
-    While Redis is away each process counts for itself: guessing passwords is never free.
+    While Redis is away each process counts for itself: guessing is never free.
     """
 
     scope = "login"
+    # Whether the last attempt was the first of its window that was refused.
+    is_first_refusal = False
 
-    def attempt(self, address: str, username: str, *, now_s: float) -> bool:
+    def attempt(self, address: str, name: str, *, now_s: float) -> bool:
         """Count one attempt; return whether it is within the limits."""
-        name = hashlib.sha256(username.strip().lower().encode(errors="replace")).hexdigest()[:32]
         by_address = self.take(f"address:{address}", at_most=self.requests * _ADDRESS_SHARE, now_s=now_s)
-        return self.take(f"{address}:{name}", at_most=self.requests, now_s=now_s) and by_address
+        return self.take(f"{address}:{_digest(name)}", at_most=self.requests, now_s=now_s) and by_address
+
+    def take(self, key: str, *, at_most: int, now_s: float) -> bool:
+        """Count one request for `key`; return whether it is within `at_most`."""
+        number = self.count(self.key(key, now_s), now_s) or 1
+        if number <= at_most:
+            return True
+        self.is_first_refusal = self.is_first_refusal or number == at_most + 1
+        self.wait_s = self.window_s - now_s % self.window_s
+        return False
 
     def count(self, key: str, now_s: float) -> int | None:
         """Return the shared count, or this process' own while Redis is away."""
         number = super().count(key, now_s)
         return _local.count(key) if number is None else number
+
+
+class LoginThrottle(AttemptThrottle):
+    """Attempts to log in with a password."""
+
+
+class RegistrationThrottle(AttemptThrottle):
+    """Users that are made without anybody's doing."""
+
+    def key(self, key: str, now_s: float) -> str:
+        """Return the counter's name, which is not that of logging in."""
+        return super().key(f"registration:{key}", now_s)
+
+
+class ResetThrottle(AttemptThrottle):
+    """Requests for a link to a mail address; together so many in an hour, so that nobody's mail is filled."""
+
+    def attempt(self, address: str, name: str, *, now_s: float) -> bool:
+        """Count one request; return whether it is within the limits."""
+        if not super().attempt(address, name, now_s=now_s):
+            return False
+        self.window_s = 3600
+        return self.take(f"name:{_digest(name)}", at_most=self.requests, now_s=now_s)
+
+    def key(self, key: str, now_s: float) -> str:
+        """Return the counter's name, which is not that of logging in."""
+        return super().key(f"reset:{key}", now_s)
+
+
+class CodeThrottle(AttemptThrottle):
+    """Codes of one user, from whatever address: who has the password would otherwise try all of a million."""
+
+    def attempt(self, address: str, name: str, *, now_s: float) -> bool:
+        """Count one attempt; return whether it is within the limit of a quarter of an hour."""
+        self.window_s = max(self.window_s, 900)
+        return self.take(f"code:{_digest(name)}", at_most=self.requests, now_s=now_s)
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.strip().lower().encode(errors="replace")).hexdigest()[:32]
 
 
 class _LocalCounts:

@@ -14,7 +14,14 @@ from rest_framework.viewsets import GenericViewSet
 from sensors import queries, services
 from sensors.api.filters import GatewayFilters, refuse_unknown_parameters
 from sensors.api.pagination import Pages
-from sensors.api.permissions import NetworkPermission, caller, require_role, require_whole, visible_or_404
+from sensors.api.permissions import (
+    NetworkPermission,
+    caller,
+    require_role,
+    require_whole,
+    visible_network,
+    visible_or_404,
+)
 from sensors.api.serializers import GatewaySerializer, MemberSerializer, NetworkSerializer
 from sensors.models import Gateway, Membership, Network, Role, User
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
@@ -122,7 +129,7 @@ class MembersView(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         """Return a page of members by username."""
-        network = _visible_network(request, slug)
+        network = visible_network(request, slug)
         refuse_unknown_parameters(request, ("limit", "cursor"))
         pages = Pages()
         members = Membership.objects.filter(network=network).select_related("user")
@@ -140,13 +147,13 @@ class MembersView(APIView):
     )
     def post(self, request: Request, slug: str) -> Response:
         """Set a member: 201 if they are new, 200 if only the role was changed."""
-        network = _visible_network(request, slug, role=Role.OWNER)
+        network = visible_network(request, slug, role=Role.OWNER)
         serializer = MemberSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         username = serializer.validated_data["user"]["username"]
         user = User.objects.filter(username=username).first()
         if user is None:
-            raise ValidationError({"user": [f"There is no user {username!r}; users are made in the admin."]})
+            raise ValidationError({"user": [f"There is no user {username!r}; invite them by a link instead."]})
         member, is_new = services.set_member(network, user=user, role=serializer.validated_data["role"])
         return Response(MemberSerializer(member).data, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
@@ -161,12 +168,12 @@ class MemberView(APIView):
     @extend_schema(summary="One member")
     def get(self, request: Request, slug: str, username: str) -> Response:
         """Return the member."""
-        return Response(MemberSerializer(self._member(_visible_network(request, slug), username)).data)
+        return Response(MemberSerializer(self._member(visible_network(request, slug), username)).data)
 
     @extend_schema(summary="Change a member's role (owners)")
     def patch(self, request: Request, slug: str, username: str) -> Response:
         """Change the role."""
-        network = _visible_network(request, slug, role=Role.OWNER)
+        network = visible_network(request, slug, role=Role.OWNER)
         member = self._member(network, username)
         serializer = MemberSerializer(member, data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
@@ -177,7 +184,7 @@ class MemberView(APIView):
     @extend_schema(summary="Remove a member (owners; anybody themselves)", responses={204: None})
     def delete(self, request: Request, slug: str, username: str) -> Response:
         """End the membership."""
-        network = _visible_network(request, slug)
+        network = visible_network(request, slug)
         if username == request.user.get_username():
             require_whole(request)
         else:
@@ -230,10 +237,3 @@ class GatewayViewSet(FleetViewSet):
         """Delete it."""
         services.delete_gateway(self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _visible_network(request: Request, slug: str, *, role: Role = Role.VIEWER) -> Network:
-    network: Network = visible_or_404(queries.visible_networks(request.user), "network", slug=slug)
-    if role is not Role.VIEWER:
-        require_role(request, network, role)
-    return network

@@ -2,6 +2,7 @@ from sensors.models.access import AccessToken, Membership, Role, TokenLimits, To
 from sensors.models.audit import AuditEntry
 from sensors.models.credentials import CredentialState, SensorCredential
 from sensors.models.fleet import Gateway, Network, NewSensors, Sensor, SensorState, SensorTombstone
+from sensors.models.invitations import Invitation, InvitationState
 from sensors.models.service import ServiceTick, Watermark
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "AuditEntry",
     "CredentialState",
     "Gateway",
+    "Invitation",
+    "InvitationState",
     "Membership",
     "Network",
     "NewSensors",

@@ -1,7 +1,21 @@
 """Every write of networks, gateways, sensors and tokens. Each is one transaction."""
 
 from sensors.services.credentials import issue_credential, issue_credentials, revoke_credential
-from sensors.services.networks import create_network, delete_network, remove_member, set_member, update_network
+from sensors.services.invitations import (
+    accept_invitation,
+    create_invitation,
+    find_invitation,
+    refuse_unless_open,
+    revoke_invitation,
+)
+from sensors.services.networks import (
+    create_network,
+    delete_network,
+    hand_over_network,
+    remove_member,
+    set_member,
+    update_network,
+)
 from sensors.services.sensors import (
     create_gateway,
     create_sensor,
@@ -13,7 +27,9 @@ from sensors.services.sensors import (
 from sensors.services.tokens import create_token, end_token
 
 __all__ = [
+    "accept_invitation",
     "create_gateway",
+    "create_invitation",
     "create_network",
     "create_sensor",
     "create_token",
@@ -21,10 +37,14 @@ __all__ = [
     "delete_network",
     "delete_sensor",
     "end_token",
+    "find_invitation",
+    "hand_over_network",
     "issue_credential",
     "issue_credentials",
+    "refuse_unless_open",
     "remove_member",
     "revoke_credential",
+    "revoke_invitation",
     "set_member",
     "update_gateway",
     "update_network",

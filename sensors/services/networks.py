@@ -64,7 +64,7 @@ def set_member(network: Network, *, user: User, role: Role | str) -> tuple[Membe
     if role not in Role.values:
         raise Invalid(f"{role!r} is none of {', '.join(Role.values)}.", field="role")
     with transaction.atomic():
-        _lock(network)
+        lock_members(network)
         membership = Membership.objects.filter(network=network, user=user).first()
         if membership is None:
             return Membership.objects.create(network=network, user=user, role=role), True
@@ -79,13 +79,33 @@ def set_member(network: Network, *, user: User, role: Role | str) -> tuple[Membe
 def remove_member(network: Network, *, user: User) -> None:
     """End the user's membership. Raises NotFound without one, Conflict for the last owner."""
     with transaction.atomic():
-        _lock(network)
+        lock_members(network)
         membership = Membership.objects.filter(network=network, user=user).first()
         if membership is None:
             raise NotFound(f"{user} is no member of {network.slug}.")
         if membership.role == Role.OWNER:
             _keep_an_owner(network, without=user)
         membership.delete()
+
+
+def hand_over_network(network: Network, *, from_user: User, to_user: User) -> tuple[Membership, Membership | None]:
+    """Make `to_user` an owner and `from_user`, who was one, an operator; return their memberships.
+
+    Staff who own nothing have nothing to give away: for them the second is None. Raises Conflict for others who do
+    not own it (any more), Invalid where it is handed to oneself or to somebody inactive.
+    """
+    if to_user.pk == from_user.pk:
+        raise Invalid("You own it already; hand it over to somebody else.", field="user")
+    if not to_user.is_active:
+        raise Invalid(f"{to_user.get_username()} is inactive and could do nothing with it.", field="user")
+    with transaction.atomic():
+        lock_members(network)
+        owns = Membership.objects.filter(network=network, user=from_user, role=Role.OWNER).exists()
+        if not owns and not from_user.is_staff:
+            raise Conflict(f"{from_user.get_username()} does not own {network.slug}.")
+        taken, _ = set_member(network, user=to_user, role=Role.OWNER)
+        given = set_member(network, user=from_user, role=Role.OPERATOR)[0] if owns else None
+        return taken, given
 
 
 def _clean_network(network: Network, *fields: str) -> None:
@@ -108,7 +128,7 @@ def _clean_network(network: Network, *fields: str) -> None:
     check_span(network.new_after_s, field="new_after_s", least=1)
 
 
-def _lock(network: Network) -> None:
+def lock_members(network: Network) -> None:
     """Let changes of one network's members wait for each other."""
     if Network.objects.select_for_update(no_key=True).filter(pk=network.pk).first() is None:
         raise NotFound(f"The network {network.slug} was deleted.")

@@ -67,7 +67,7 @@ def test_every_page_answers(operator: Client, fleet, name: str, kind: str):
         check_sources(response.content.decode(), response.headers)
 
 
-@pytest.mark.parametrize("path", ["/admin/", "/admin/password_change/", "/admin/sensors/", "/admin/search/?s=boiler"])
+@pytest.mark.parametrize("path", ["/admin/", "/admin/sensors/", "/admin/search/?s=boiler"])
 def test_other_pages_answer(operator: Client, fleet, path: str):
     response = operator.get(path)
     assert response.status_code == 200
@@ -82,10 +82,14 @@ def test_pages_of_entries_answer(operator: Client, fleet, kind: str, query: str)
     check_sources(response.content.decode(), response.headers)
 
 
-def test_the_login_page_answers(client: Client, db):
-    response = client.get("/admin/login/")
-    assert response.status_code == 200
-    check_sources(response.content.decode(), response.headers)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_the_admin_has_no_login_of_its_own(client: Client, db, method: str):
+    answer = getattr(client, method)("/admin/login/?next=/admin/sensors/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login/?next=%2Fadmin%2Fsensors%2F")
+
+
+def test_passwords_are_changed_on_one_page_only(operator: Client):
+    assert operator.get("/admin/password_change/").headers["Location"] == "/password/"
 
 
 def check_sources(html: str, headers) -> None:

@@ -57,6 +57,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET networks/{slug}/members/{username}/": Operation(VIEWER),
     "PATCH networks/{slug}/members/{username}/": Operation(OWNER, {"role": "operator"}),
     "DELETE networks/{slug}/members/{username}/": Operation(OWNER, done=204),
+    "GET networks/{slug}/invitations/": Operation(OWNER),
+    "POST networks/{slug}/invitations/": Operation(OWNER, {"role": "viewer"}, 201),
+    "DELETE networks/{slug}/invitations/{invitation}/": Operation(OWNER, done=204),
+    "POST networks/{slug}/hand-over/": Operation(OWNER, {"user": "{stranger}"}),
+    "POST invitations/look/": Operation(LOGIN, {"token": "{token}"}),
+    "POST invitations/accept/": Operation(WHOLE, {"token": "{token}"}),
     "GET gateways/": Operation(LOGIN),
     "POST gateways/": Operation(OPERATOR, {"identifier": "made", "network": "{slug}"}, 201, in_body=True),
     "GET gateways/{gateway}/": Operation(VIEWER),
@@ -133,6 +139,7 @@ _SUBJECTS: Final = {
     "notification-targets/{id}": "notification-targets/{target}",
     "notifications/{id}": "notifications/{notification}",
     "gateways/{identifier}": "gateways/{gateway}",
+    "networks/{slug}/invitations/{number}": "networks/{slug}/invitations/{invitation}",
 }
 API: Final = "/api/v1/"
 

@@ -71,6 +71,7 @@ class Plant:
             last_at=now, payload=b"{}", payload_bytes=2, sensor_id=sensor.pk,
         )  # fmt: skip
         own, _ = services.create_token(users["owner"], name="to be tried", days=1)
+        invitation, invited_by = services.create_invitation(self.network, role=Role.VIEWER, author=None, now=now)
         self.names: dict[str, Any] = {
             "slug": self.network.slug,
             "username": users["member"].username,
@@ -85,6 +86,8 @@ class Plant:
             "target": target.pk,
             "notification": notification.pk,
             "handle": own.handle,
+            "invitation": invitation.pk,
+            "token": invited_by,
         }
         # Who can come by a session too.
         self.people = {**users, "other_owner": others["other"], "staff": staff, "stranger": stranger}

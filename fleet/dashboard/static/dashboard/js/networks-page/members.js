@@ -1,10 +1,11 @@
 /** Who may do what in a network; owners change it. */
 
 import { ApiError, getAll, patch, post, remove } from "../api.js";
-import { openDialog } from "../dialog.js";
+import { ask, openDialog } from "../dialog.js";
 import { button, fill, h } from "../dom.js";
 import { clearErrors, field, showErrors, text } from "../form.js";
 import { report } from "../toast.js";
+import { manageInvitations } from "./invitations.js";
 
 const ROLES = ["viewer", "operator", "owner"].map((role) => ({ value: role, text: role }));
 
@@ -24,7 +25,7 @@ export async function manageMembers(network, username) {
         "Viewers read; operators also configure, handle alerts and manage sensors; owners also manage members and may delete the network.",
       ),
       list,
-      ...(add ? [h("h3", {}, "Add a member"), add] : []),
+      ...(add ? [h("h3", {}, "Add a member"), add, inviteInstead()] : []),
     ],
     cancel: "Close",
   });
@@ -39,6 +40,30 @@ export async function manageMembers(network, username) {
     } catch (error) {
       report(error);
     }
+  }
+
+  function inviteInstead() {
+    const open = button("Invite by a link", {
+      icon: "sent",
+      press: () => {
+        open.closest("dialog")?.close();
+        void manageInvitations(network, ROLES);
+      },
+    });
+    return h("div", { class: "actions" }, h("span", { class: "soft" }, "They have no account yet?"), open);
+  }
+
+  /** @param {string} user */
+  async function handOver(user) {
+    const done = await ask({
+      title: `Hand ${network.name} over to ${user}?`,
+      text: `${user} becomes an owner, and you an operator: you will not be able to take it back yourself.`,
+      action: "Hand over",
+      tone: "danger primary",
+      work: () => post(`networks/${network.slug}/hand-over/`, { user }),
+    });
+    // What the reader may do is in the page.
+    if (done) location.reload();
   }
 
   /** @param {any} member */
@@ -69,6 +94,15 @@ export async function manageMembers(network, username) {
       { class: "member" },
       h("b", { class: "break" }, member.user, isSelf && h("span", { class: "soft" }, " (you)")),
       isOwner ? select : h("span", {}, member.role),
+      isOwner && !isSelf
+        ? button("Hand over", {
+            icon: "key",
+            tone: "quiet",
+            only: true,
+            label: `Hand the network over to ${member.user}`,
+            press: () => void handOver(member.user),
+          })
+        : h("span"),
       (isOwner || isSelf) &&
         button(isSelf ? "Leave" : "Remove", {
           icon: "trash",

@@ -1,0 +1,117 @@
+"""A person's sessions: from which device, when last, and their end."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest, HttpResponse
+
+from sensors.models import User
+
+# A session that is in use writes its row once in so long.
+SEEN_EVERY_S: Final = 60.0
+# Sessions kept in mind; beyond that the oldest are asked for again.
+_MOST: Final = 10_000
+_BROWSERS: Final = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox", "Firefox"), ("HeadlessChrome", "Chromium"), ("Chrome", "Chrome"),
+    ("Safari", "Safari"), ("curl", "curl"), ("python", "a Python program"),
+)  # fmt: skip
+_SYSTEMS: Final = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session as its owner sees it. is_current: it is the one that asks."""
+
+    id: int
+    device: str
+    address: str
+    created_at: datetime
+    last_seen_at: datetime
+    is_current: bool
+
+
+class SessionsMiddleware:
+    """Notes from where and when a session was last used, at most once a minute."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        # Afterwards: a request that asked for nobody costs nothing, and one that logged in is noted at once. Who came
+        # by a token is not the session's user.
+        session = request.session
+        if session.accessed and session.session_key and response.status_code < 500:
+            user_id = session.get(SESSION_KEY)
+            if user_id is not None and user_id == str(request.user.pk) and _seen.is_due(session.session_key):
+                UserSession.objects.create_from_request(request)
+        return response
+
+
+def sessions_of(user: User, *, current: str | None) -> list[Session]:
+    """Return the sessions of `user` that still hold, the current one (by its key) first, then as they were seen."""
+    found = [
+        Session(
+            row.pk, device_name(row.user_agent), row.ip, row.created_at, row.last_seen_at, row.session_key == current
+        )
+        for row in UserSession.objects.purge_and_list(user)
+    ]
+    return sorted(found, key=lambda each: (not each.is_current, -each.last_seen_at.timestamp()))
+
+
+def end_session(user: User, session_id: int) -> bool:
+    """End one session of `user`; return whether there was one."""
+    row = UserSession.objects.filter(user=user, pk=session_id).first()
+    if row is not None:
+        row.end()
+    return row is not None
+
+
+def end_sessions(user: User, *, but: str | None = None) -> int:
+    """End the sessions of `user`, except the one with the key `but`; return how many there were."""
+    rows = list(UserSession.objects.filter(user=user).exclude(session_key=but or ""))
+    for row in rows:
+        row.end()
+    return len(rows)
+
+
+def device_name(user_agent: str) -> str:
+    """Return what a browser says of itself in two words: "Firefox on Linux"."""
+    browser = next((name for sign, name in _BROWSERS if sign in user_agent), "")
+    system = next((name for sign, name in _SYSTEMS if sign in user_agent), "")
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or system or "An unknown device"
+
+
+class _Seen:
+    """When this process last wrote the row of each session."""
+
+    def __init__(self) -> None:
+        self._at_s: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_due(self, key: str) -> bool:
+        now_s = time.monotonic()
+        with self._lock:
+            at_s = self._at_s.get(key)
+            if at_s is not None and now_s - at_s < SEEN_EVERY_S:
+                return False
+            self._at_s.pop(key, None)
+            self._at_s[key] = now_s
+            while len(self._at_s) > _MOST:
+                self._at_s.popitem(last=False)
+        return True
+
+
+_seen = _Seen()
