@@ -36,6 +36,8 @@ ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
 ACCOUNT_SESSION_REMEMBER = True
+# A change of address asks for the password or a code first.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 # Who may not see a page is sent to the login with `?next=`, and would otherwise be sent back and forth.
 ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "login"

@@ -27,13 +27,25 @@ class Plain:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, field in cast(forms.BaseForm, self).fields.items():
+        for number, (name, field) in enumerate(cast(forms.BaseForm, self).fields.items()):
             field.widget.attrs.pop("placeholder", None)
             if not isinstance(field.widget, forms.CheckboxInput):
                 field.widget.attrs["class"] = "input"
+            if number == 0:
+                field.widget.attrs["autofocus"] = True
+            if name == "code":
+                field.widget.attrs["inputmode"] = "numeric"
             field.help_text = self.hints.get(name, "")
+            field.label = self.labels.get(name, field.label)
 
     hints: dict[str, str] = {}
+    labels: dict[str, str] = {
+        "email": "E-mail address",
+        "code": "Code",
+        "oldpassword": "Current password",
+        "password1": "New password",
+        "password2": "New password again",
+    }
 
 
 PASSWORD_HINT: Final = "At least 10 characters, not only digits, and none that everybody tries."  # noqa: S105
@@ -134,6 +146,7 @@ class NewUserForm(Plain, UserCreationForm):
         "email": "Optional: for a link when you have forgotten your password.",
         "password1": PASSWORD_HINT,
     }
+    labels = {**Plain.labels, "password1": "Password", "password2": "Password again"}
 
     class Meta(UserCreationForm.Meta):
         model = User

@@ -6,7 +6,7 @@ from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery_codes
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import path, re_path
 from django.views.decorators.cache import never_cache
 
 from fleet.accounts import views
@@ -33,7 +33,11 @@ urlpatterns = [
     *_named("password/done/", pages.password_changed, "password_change_done"),
     *_named("password/forgotten/", _forgotten, "account_reset_password", "account_set_password"),
     *_named("password/forgotten/sent/", account.PasswordResetDoneView.as_view(), "account_reset_password_done"),
-    *_named("password/new/<uidb36>-<key>/", views.NewPasswordView.as_view(), "account_reset_password_from_key"),
+    re_path(
+        r"^password/new/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
+        never_cache(views.NewPasswordView.as_view()),
+        name="account_reset_password_from_key",
+    ),
     *_named(
         "password/new/done/", account.PasswordResetFromKeyDoneView.as_view(), "account_reset_password_from_key_done"
     ),

@@ -122,8 +122,8 @@ function inviteForm(roles, invite) {
       { class: "row" },
       field({ name: "role", label: "Role", kind: "select", value: "viewer", choices: roles }),
       field({ name: "days", label: "Good for (days)", kind: "number", step: "1", value: 7 }),
-      field({ name: "email", label: "E-mail address", hint: "Optional: the link is sent there." }),
     ),
+    field({ name: "email", label: "E-mail address", hint: "Optional: the link is sent there, where there is mail." }),
   );
   const send = async () => {
     const form = /** @type {HTMLFormElement} */ (row.closest("form"));
