@@ -6,7 +6,6 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from auditlog.models import LogEntry
 from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -15,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from sensors import services
 from sensors.errors import Conflict
-from sensors.models import Invitation, Membership, Role, User
+from sensors.models import AuditEntry, Invitation, Membership, Role, User
 from tests.api.callers import Caller, listed, make_network, make_user
 from tests.waiting import wait_until
 
@@ -42,9 +41,9 @@ class TestInvitations:
         assert (shown["state"], shown["role"], shown["created_by"]) == ("open", "operator", world.owner.user.username)
         left = parse_datetime(shown["expires_at"]) - timezone.now()
         assert timedelta(days=6) < left <= timedelta(days=7)
-        stored = str(Invitation.objects.values().get()) + str(list(LogEntry.objects.values("changes", "object_repr")))
+        stored = str(Invitation.objects.values().get()) + str(list(AuditEntry.objects.values("changes", "object_repr")))
         assert made["token"] not in stored
-        assert Invitation.objects.get().digest not in str(list(LogEntry.objects.values("changes")))
+        assert Invitation.objects.get().digest not in str(list(AuditEntry.objects.values("changes")))
 
     def test_the_link_leads_to_the_public_address(self, world, path, settings):
         settings.PUBLIC_URL = "https://fleet.example.org"
