@@ -105,7 +105,8 @@ def furnish(world):
             due_at=alert.created_at,
             last_error="An error that goes on and on " * 10,
         )
-    pages = ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/notifications/", "/audit/", "/tokens/", "/networks/"]
+    pages = ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/notifications/", "/networks/"]
+    pages += ["/account/", "/tokens/", "/audit/"]
     return [*pages, *(f"/alerts/{alert.pk}/" for alert in alerts)]
 
 

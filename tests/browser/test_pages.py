@@ -16,6 +16,7 @@ PAGES = [
     "/rules/",
     "/notifications/",
     "/networks/",
+    "/account/",
     "/audit/",
     "/tokens/",
     "/password/",
