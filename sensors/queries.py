@@ -117,16 +117,20 @@ def visible_audit_entries(user: AnyUser) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(condition)
 
 
-def invitation_state(invitation: Invitation, *, now: datetime) -> InvitationState:
-    """Return what became of the invitation. Nobody gives what they do not have any more: it ends with its maker's
-    ownership.
+def owner_ids(network_id: int) -> frozenset[int]:
+    """Return the ids of the users who own the network."""
+    owners = Membership.objects.filter(network_id=network_id, role=Role.OWNER)
+    return frozenset(owners.values_list("user_id", flat=True))
+
+
+def invitation_state(invitation: Invitation, *, now: datetime, owners: frozenset[int] | None = None) -> InvitationState:
+    """Return what became of the invitation; owners: `owner_ids` of its network, where they are known.
+
+    Nobody gives what they do not have any more: it ends with its maker's ownership.
     """
     if invitation.accepted_at is not None:
         return InvitationState.ACCEPTED
-    author = invitation.created_by
-    if invitation.revoked_at is not None or (
-        author is not None and role_in(author, invitation.network_id) is not Role.OWNER
-    ):
+    if invitation.revoked_at is not None or not _may_invite(invitation, owners):
         return InvitationState.REVOKED
     return InvitationState.OPEN if now < invitation.expires_at else InvitationState.EXPIRED
 
@@ -208,6 +212,15 @@ def status_counts(sensors: QuerySet[Sensor], *, at: datetime) -> dict[str, int]:
     """Return how many of `sensors` are new, up, late and down; each key is there, also with 0."""
     counted = with_status(sensors, at=at).order_by().values_list("status").annotate(number=Count("pk"))
     return dict.fromkeys(STATUSES, 0) | dict(counted)
+
+
+def _may_invite(invitation: Invitation, owners: frozenset[int] | None) -> bool:
+    author = invitation.created_by
+    if author is None:
+        return True
+    if not author.is_active or author.is_staff:
+        return author.is_active
+    return author.pk in (owner_ids(invitation.network_id) if owners is None else owners)
 
 
 def _visible(user: AnyUser, path: str) -> Q:

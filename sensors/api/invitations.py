@@ -17,7 +17,7 @@ from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, caller, require_whole, visible_network, visible_or_404
 from sensors.api.serializers import MemberSerializer, StrictSerializer, TextField
 from sensors.models import Invitation, InvitationState, Network, Role, User
-from sensors.queries import invitation_state
+from sensors.queries import invitation_state, owner_ids
 from sensors.services.invitations import DEFAULT_DAYS, MAX_DAYS
 
 
@@ -45,7 +45,7 @@ class InvitationSerializer(StrictSerializer):
             "id": instance.pk,
             "role": instance.role,
             "email": instance.email,
-            "state": invitation_state(instance, now=timezone.now()),
+            "state": invitation_state(instance, now=timezone.now(), owners=self.context.get("owners")),
             "created_by": instance.created_by and instance.created_by.get_username(),
             "created_at": instance.created_at,
             "expires_at": instance.expires_at,
@@ -140,7 +140,8 @@ class InvitationsView(APIView):
         refuse_unknown_parameters(request, ("limit", "cursor"))
         pages = Pages()
         rows = pages.paginate_queryset(_invitations(network), request, self)
-        return pages.get_paginated_response(InvitationSerializer(rows, many=True).data)
+        context = {"owners": owner_ids(network.pk)}
+        return pages.get_paginated_response(InvitationSerializer(rows, many=True, context=context).data)
 
     @extend_schema(
         summary="Invite somebody (owners)",

@@ -7,6 +7,7 @@ from django.test import Client
 from fleet.accounts.links import password_link
 from tests.accounts.people import OTHER_PASSWORD, PASSWORD, Browser, enter, link_in, mailed, set_by
 from tests.api.callers import make_user
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -138,6 +139,8 @@ def test_a_mail_server_that_fails_is_nobodys_error(ada, settings, caplog):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     assert ask_for_link(ada.email)["Location"] == "/password/forgotten/sent/"
+    wait_until(lambda: "was not sent: ConnectionRefusedError" in caplog.text, 10, "the failure in the log")
+    assert "/password/new/" not in caplog.text
 
 
 def test_the_log_has_no_links(ada, caplog):

@@ -15,6 +15,7 @@ from django.utils.dateparse import parse_datetime
 from sensors import services
 from sensors.errors import Conflict
 from sensors.models import AuditEntry, Invitation, Membership, Role, User
+from sensors.services import invitations
 from tests.api.callers import Caller, listed, make_network, make_user
 from tests.waiting import wait_until
 
@@ -59,6 +60,21 @@ class TestInvitations:
         assert world.network.name in message.subject
         settings.MAIL_IS_CONFIGURED = False
         assert world.owner.post(path, {"role": "viewer", "email": "x@example.org"}).json()["mailed"] is False
+
+    def test_nobody_advertises_by_mail_of_the_service(self, world, path, monkeypatch):
+        monkeypatch.setattr(invitations, "MAX_MAILED_AN_HOUR", 2)
+        body = {"role": "viewer", "email": "x@example.org"}
+        assert [world.owner.post(path, body).status_code for _ in range(3)] == [201, 201, 409]
+        assert world.owner.post(path, {"role": "viewer"}).status_code == 201
+
+    def test_a_list_costs_the_same_for_many(self, world, path, django_assert_num_queries):
+        services.set_member(world.network, user=world.operator.user, role=Role.OWNER)
+        for number in range(6):
+            author = (world.owner, world.operator)[number % 2].user
+            services.create_invitation(world.network, role="viewer", author=author, now=timezone.now())
+        # The token, the network, the role, the invitations with who made them, the owners.
+        with django_assert_num_queries(5):
+            assert len(listed(world.owner, path)) == 6
 
     @pytest.mark.parametrize(
         ("body", "field"),
