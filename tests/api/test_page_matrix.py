@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from tests.api.callers import handler
 from tests.api.matrix import CALLERS, LOGIN, OPEN
-from tests.api.page_matrix import ADMIN, ELSEWHERE, PAGES, PEOPLE, addresses, entry, filled, status
+from tests.api.page_matrix import ADMIN, ELSEWHERE, PAGES, PEOPLE, Own, addresses, entry, filled, status
 from tests.api.test_access_matrix import Plant
 
 
@@ -58,7 +58,7 @@ def test_a_token_opens_no_page(plant, route):
 
 def test_a_session_of_somebody_inactive_opens_no_page(plant):
     inactive = type(plant.people["staff"]).objects.get(username__startswith="inactive-")
-    for route in (route for route, needs in PAGES.items() if needs == LOGIN):
+    for route in (route for route, needs in PAGES.items() if needs == LOGIN or isinstance(needs, Own)):
         assert answer(browser(inactive), filled(route, plant.names)) == "/login/"
 
 
@@ -70,8 +70,7 @@ def test_nobody_but_staff_gets_anything_of_the_admin(plant):
     for route in routes:
         address = filled(route, plant.names)
         got = {who: answer(client, address) for who, client in outsiders.items()}
-        # Who would log out there without a login as staff is led to what asks for one.
-        wanted = "/admin/" if route == "admin/logout/" else "/admin/login/"
+        wanted = {"admin/logout/": "/admin/", "admin/login/": "/login/"}.get(route, "/admin/login/")
         assert got == dict.fromkeys(outsiders, wanted), address
 
 
