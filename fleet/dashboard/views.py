@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -17,6 +16,7 @@ from django.views.decorators.http import require_safe
 from alerts.models import Alert, AlertSeverity
 from fleet.accounts.views import account_context
 from fleet.api.audit import kinds
+from sensors.connecting import mqtt_address
 from sensors.models import Membership, Role
 from sensors.queries import STATUSES, visible, visible_networks, visible_sensors
 
@@ -29,7 +29,6 @@ SENSOR_FACTS: Final = (
     "Last seen", "Network", "Gateway", "Expected every", "Running", "Newest revision", "Acknowledged",
 )  # fmt: skip
 ALERT_FACTS: Final = ("Sensor", "Network", "Fires when", "Newest value", "Started", "Lasts", "Acknowledged")
-DEFAULT_MQTT_PORT: Final = 1883
 
 Page = Callable[..., HttpResponse]
 
@@ -151,24 +150,8 @@ def _viewer(request: HttpRequest) -> dict[str, Any]:
             }
             for network in visible_networks(user)  # type: ignore[arg-type]
         ],
-        "mqtt": _mqtt_address(request),
+        "mqtt": mqtt_address(request),
     }
-
-
-def _mqtt_address(request: HttpRequest) -> dict[str, Any]:
-    """Return where and how a sensor connects, for the lines that show it.
-
-    The broker's address as the service knows it may be a name inside a private network and a port for the bridge
-    alone, so outside the local stack the host is the one at which the reader reached this page, and the port the one
-    that is published with TLS.
-    """
-    url = urlsplit(settings.MQTT_URL)
-    if not settings.FLEET_LOCAL:
-        host = request.get_host().rsplit(":", 1)[0]
-        return {"host": host, "port": settings.MQTT_TLS_PORT, "tls": True, "login": True}
-    tls = url.scheme == "mqtts"
-    port = url.port or (settings.MQTT_TLS_PORT if tls else DEFAULT_MQTT_PORT)
-    return {"host": url.hostname, "port": port, "tls": tls, "login": False}
 
 
 def _severities() -> list[str]:
