@@ -37,6 +37,8 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="*/5"),
         "options": {"expires": 300},
     },
+    # A password that a device has fetched is kept for 15 minutes, if need be; not much longer.
+    "sweep claims": {"task": "sensors.tasks.sweep_claims", "schedule": crontab(), "options": {"expires": 60}},
     "prune telemetry": {
         "task": "telemetry.tasks.prune_telemetry",
         "schedule": crontab(hour="2", minute="37"),

@@ -184,6 +184,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "caller": env.str("API_THROTTLE", default="12000/min"),
         "login": env.str("LOGIN_THROTTLE", default="10/min"),
+        "claim": env.str("CLAIM_THROTTLE", default="30/min"),
     },
     "NUM_PROXIES": env.int("NUM_PROXIES", default=0),
     "EXCEPTION_HANDLER": "sensors.api.errors.handle_error",
@@ -203,6 +204,10 @@ MIGRATION_MODULES = {"knox": None, "auditlog": None}
 # How long a token of POST auth/token/ is valid, in days.
 TOKEN_DAYS = env.int("TOKEN_DAYS", default=30)
 
+# Sensors that introduce themselves (docs/claims.md): how many may wait by one code, and for how long.
+CLAIMS_PER_CODE = env.int("CLAIMS_PER_CODE", default=1_000)
+CLAIM_DAYS = env.int("CLAIM_DAYS", default=7)
+
 SPECTACULAR_SETTINGS = {
     "TITLE": "Fleet",
     "DESCRIPTION": "Sensors, revisioned configurations, telemetry and alerts. Times are UTC, ISO 8601.",
@@ -221,6 +226,8 @@ SPECTACULAR_SETTINGS = {
         "RuleScopeEnum": "alerts.models.RuleScope",
         "AlertResolutionEnum": "alerts.models.Resolution",
         "TokenScopeEnum": "sensors.models.TokenScope",
+        "ClaimStateEnum": "sensors.models.ClaimState",
+        "ClaimCodeStateEnum": "sensors.models.ClaimCodeState",
         "CredentialStateEnum": "sensors.api.credentials.STATES",
         "NotificationEventEnum": "alerts.models.NotificationEvent",
         "NotificationStateEnum": "alerts.models.NotificationState",

@@ -20,5 +20,9 @@ class SensorsConfig(AppConfig):
         )
         for model in (models.Network, models.Membership, models.Gateway, models.Sensor):
             auditlog.register(model, include_fields=own_fields(model))
+        # Who is admitted is noted with the decision; what strangers ask is no history.
+        auditlog.register(
+            models.ClaimCode, include_fields=["network", "name", "expires_at", "max_sensors", "revoked_at"]
+        )
         auditlog.register(models.AccessToken, include_fields=["name", "user", "expiry", "scope", "network_ids"])
         auditlog.register(models.Invitation, include_fields=own_fields(models.Invitation, without=["digest"]))

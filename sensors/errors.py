@@ -44,3 +44,9 @@ class Conflict(DomainError):  # noqa: N818 - says what it is, as in `raise Confl
     """Something else came first, or stands against it; reading the current state helps. HTTP 409."""
 
     code = "conflict"
+
+
+class Gone(DomainError):  # noqa: N818 - says what it is, as in `raise Gone`
+    """It was there, and is over for good; asking again in the same way cannot help. HTTP 410."""
+
+    code = "gone"

@@ -12,17 +12,24 @@ from django.db.models import (
     Count,
     DateTimeField,
     DurationField,
+    Exists,
     ExpressionWrapper,
     F,
+    OuterRef,
     Q,
     QuerySet,
+    Subquery,
     Value,
     When,
 )
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThanOrEqual
 
 from sensors.models import (
     AuditEntry,
+    Claim,
+    ClaimCode,
+    ClaimState,
     Gateway,
     Invitation,
     InvitationState,
@@ -57,6 +64,44 @@ def visible_sensors(user: AnyUser) -> QuerySet[Sensor]:
 def visible_gateways(user: AnyUser) -> QuerySet[Gateway]:
     """Return the gateways of the networks that `user` may see."""
     return Gateway.objects.filter(_visible(user, "network_id"))
+
+
+def visible_claims(user: AnyUser) -> QuerySet[Claim]:
+    """Return the claims in the networks that `user` may see, with what a list of them shows.
+
+    is_known: whether a sensor of the network has the identifier; waiting_alike: how many claims in the network wait for
+    it. Nothing is told of other networks.
+    """
+    same = {"network": OuterRef("network"), "identifier": OuterRef("identifier")}
+    alike = Claim.objects.filter(state=ClaimState.WAITING, **same).order_by().values("network")
+    return (
+        Claim.objects.filter(_visible(user, "network_id"))
+        .select_related("network", "code", "decided_by")
+        .annotate(
+            is_known=Exists(Sensor.objects.filter(**same)),
+            waiting_alike=Coalesce(Subquery(alike.annotate(number=Count("pk")).values("number")), 0),
+        )
+    )
+
+
+def visible_claim_codes(user: AnyUser) -> QuerySet[ClaimCode]:
+    """Return the claim codes of the networks that `user` may see, with how many claims wait by each."""
+    waiting = Count("claims", filter=Q(claims__state=ClaimState.WAITING))
+    codes = ClaimCode.objects.filter(_visible(user, "network_id"))
+    return codes.select_related("network", "created_by").annotate(waiting=waiting)
+
+
+def waiting_claims(user: AnyUser) -> int:
+    """Return how many claims wait in the networks that `user` may see."""
+    return Claim.objects.filter(_visible(user, "network_id"), state=ClaimState.WAITING).count()
+
+
+def matching(rows: QuerySet, text: str, *fields: str) -> QuerySet:
+    """Return the rows with `text` in one of `fields`, whatever its case."""
+    condition = Q()
+    for field in fields:
+        condition |= Q(**{f"{field}__icontains": text})
+    return rows.filter(condition)
 
 
 def visible(user: AnyUser, queryset: QuerySet, *, network: str = "network_id") -> QuerySet:

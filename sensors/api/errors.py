@@ -13,7 +13,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
-from sensors.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from sensors.errors import Conflict, DomainError, Forbidden, Gone, Invalid, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ _STATUSES: Final[tuple[tuple[type[DomainError], int], ...]] = (
     (Forbidden, status.HTTP_403_FORBIDDEN),
     (NotFound, status.HTTP_404_NOT_FOUND),
     (Conflict, status.HTTP_409_CONFLICT),
+    (Gone, status.HTTP_410_GONE),
 )
 _NO_FIELD: Final = ("non_field_errors", "__all__")
 

@@ -5,6 +5,8 @@ from rest_framework.routers import BaseRouter
 
 from sensors.api import (
     broker,
+    claim_codes,
+    claims,
     converters,  # noqa: F401 - registers <identifier:…> and <network:…>
     credentials,
     invitations,
@@ -18,10 +20,17 @@ def register(router: BaseRouter) -> None:
     """Register the app's viewsets."""
     router.register("networks", views.NetworkViewSet, basename="network")
     router.register("tokens", tokens.TokenViewSet, basename="token")
+    router.register("claim-codes", claim_codes.ClaimCodeViewSet, basename="claim-code")
     router.register("gateways", views.GatewayViewSet, basename="gateway")
 
 
 extra_patterns = [
+    path("claims/", claims.ClaimsView.as_view(), name="claims"),
+    path("claims/approve/", claims.ApproveClaimsView.as_view(), name="claims-approve"),
+    path("claims/refuse/", claims.RefuseClaimsView.as_view(), name="claims-refuse"),
+    path("claims/<int:claim>/", claims.ClaimView.as_view(), name="claim"),
+    path("claims/<int:claim>/approve/", claims.ApproveClaimView.as_view(), name="claim-approve"),
+    path("claims/<int:claim>/refuse/", claims.RefuseClaimView.as_view(), name="claim-refuse"),
     path("sensors/<identifier:identifier>/credential/", credentials.CredentialView.as_view(), name="credential"),
     path("broker/emqx/authentication/", broker.EmqxAuthenticationView.as_view(), name="broker-emqx-authentication"),
     path("broker/emqx/authorization/", broker.EmqxAuthorizationView.as_view(), name="broker-emqx-authorization"),

@@ -157,7 +157,7 @@ class AttemptThrottle(WindowThrottle):
     def count(self, key: str, now_s: float) -> int | None:
         """Return the shared count, or this process' own while Redis is away."""
         number = super().count(key, now_s)
-        return _local.count(key) if number is None else number
+        return local_counts.count(key) if number is None else number
 
 
 class LoginThrottle(AttemptThrottle):
@@ -200,19 +200,20 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.strip().lower().encode(errors="replace")).hexdigest()[:32]
 
 
-class _LocalCounts:
+class LocalCounts:
     """Counts of this process, for as long as Redis is away. The keys name their window, so none must expire."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def count(self, key: str) -> int:
+    def count(self, key: str, by: int = 1) -> int:
+        """Return how many events `key` has had, these `by` included."""
         with self._lock:
-            self._counts[key] = number = self._counts.pop(key, 0) + 1
+            self._counts[key] = number = self._counts.pop(key, 0) + by
             while len(self._counts) > _LOCAL_KEYS:
                 self._counts.popitem(last=False)
         return number
 
 
-_local = _LocalCounts()
+local_counts = LocalCounts()

@@ -1,5 +1,14 @@
 """Every write of networks, gateways, sensors and tokens. Each is one transaction."""
 
+from sensors.services.claims import (
+    approve_claim,
+    create_claim_code,
+    decide_claims,
+    present_claim,
+    refuse_claim,
+    revoke_claim_code,
+    sweep_claims,
+)
 from sensors.services.credentials import issue_credential, issue_credentials, revoke_credential
 from sensors.services.invitations import (
     accept_invitation,
@@ -28,11 +37,14 @@ from sensors.services.tokens import create_token, end_token
 
 __all__ = [
     "accept_invitation",
+    "approve_claim",
+    "create_claim_code",
     "create_gateway",
     "create_invitation",
     "create_network",
     "create_sensor",
     "create_token",
+    "decide_claims",
     "delete_gateway",
     "delete_network",
     "delete_sensor",
@@ -41,11 +53,15 @@ __all__ = [
     "hand_over_network",
     "issue_credential",
     "issue_credentials",
+    "present_claim",
+    "refuse_claim",
     "refuse_unless_open",
     "remove_member",
+    "revoke_claim_code",
     "revoke_credential",
     "revoke_invitation",
     "set_member",
+    "sweep_claims",
     "update_gateway",
     "update_network",
     "update_sensor",

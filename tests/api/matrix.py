@@ -31,6 +31,7 @@ class Operation:
 
 _RULE = {"name": "Hot", "kind": "threshold", "attribute": "a", "above": 1, "sensors": ["{identifier}"]}
 _TARGET_URL = "json://127.0.0.1:9/hook"
+_CLAIM = {"claim_code": "wrong", "identifier": "made", "proof": "0123456789abcdef-matrix"}
 _PAST = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
 
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -63,6 +64,17 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST networks/{slug}/hand-over/": Operation(OWNER, {"user": "{stranger}"}),
     "POST invitations/look/": Operation(LOGIN, {"token": "{token}"}),
     "POST invitations/accept/": Operation(WHOLE, {"token": "{token}"}),
+    "POST claims/": Operation(OPEN, _CLAIM, 403),
+    "GET claims/": Operation(LOGIN),
+    "GET claims/{claim}/": Operation(VIEWER),
+    "POST claims/{claim}/approve/": Operation(OPERATOR, {}),
+    "POST claims/{claim}/refuse/": Operation(OPERATOR, {}),
+    "POST claims/approve/": Operation(OPERATOR, {"claims": ["{claim}"]}),
+    "POST claims/refuse/": Operation(OPERATOR, {"claims": ["{claim}"]}),
+    "GET claim-codes/": Operation(LOGIN),
+    "POST claim-codes/": Operation(OPERATOR, {"name": "made", "network": "{slug}"}, 201, in_body=True),
+    "GET claim-codes/{claim_code}/": Operation(VIEWER),
+    "DELETE claim-codes/{claim_code}/": Operation(OPERATOR, done=204),
     "GET gateways/": Operation(LOGIN),
     "POST gateways/": Operation(OPERATOR, {"identifier": "made", "network": "{slug}"}, 201, in_body=True),
     "GET gateways/{gateway}/": Operation(VIEWER),
@@ -138,6 +150,7 @@ _SUBJECTS: Final = {
     "silences/{id}": "silences/{silence}",
     "notification-targets/{id}": "notification-targets/{target}",
     "notifications/{id}": "notifications/{notification}",
+    "claim-codes/{id}": "claim-codes/{claim_code}",
     "gateways/{identifier}": "gateways/{gateway}",
     "networks/{slug}/invitations/{number}": "networks/{slug}/invitations/{invitation}",
 }

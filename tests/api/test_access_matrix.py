@@ -70,6 +70,8 @@ class Plant:
             topic="measurements/matrix-sensor", digest=b"0" * 16, reason="schema", detail="", count=1, first_at=now,
             last_at=now, payload=b"{}", payload_bytes=2, sensor_id=sensor.pk,
         )  # fmt: skip
+        claim_code, code = services.create_claim_code(self.network, name="Matrix", days=1, author=None, now=now)
+        services.present_claim(code, identifier="claimed", proof="a proof of the matrix", now=now)
         own, _ = services.create_token(users["owner"], name="to be tried", days=1)
         invitation, invited_by = services.create_invitation(self.network, role=Role.VIEWER, author=None, now=now)
         self.names: dict[str, Any] = {
@@ -88,6 +90,8 @@ class Plant:
             "handle": own.handle,
             "invitation": invitation.pk,
             "token": invited_by,
+            "claim": claim_code.claims.get().pk,
+            "claim_code": claim_code.pk,
         }
         # Who can come by a session too.
         self.people = {**users, "other_owner": others["other"], "staff": staff, "stranger": stranger}
