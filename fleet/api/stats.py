@@ -84,6 +84,7 @@ class StatsSerializer(serializers.Serializer):
     sensors = StatusCountsSerializer()
     alerts = AlertCountsSerializer()
     measurements = MeasurementCountsSerializer()
+    claims_waiting = serializers.IntegerField(help_text="Devices that wait to be admitted; see claims/.")
     rejected_last_day = serializers.IntegerField(help_text="Different rejected messages; see rejected-messages/.")
 
 
@@ -97,6 +98,7 @@ _EXAMPLE: Final = OpenApiExample(
         "sensors": {"total": 20, "new": 1, "up": 17, "late": 1, "down": 1},
         "alerts": {"pending": 0, "firing": 2, "info": 0, "warning": 1, "critical": 1},
         "measurements": {"last_minute": 340, "last_hour": 20412, "counted_at": "2026-03-01T12:00:00.000000Z"},
+        "claims_waiting": 0,
         "rejected_last_day": 0,
     },
     response_only=True,
@@ -127,6 +129,7 @@ def stats(user: queries.AnyUser, *, now: datetime) -> dict[str, Any]:
         "sensors": {"total": sum(counts.values()), **counts},
         "alerts": open_alert_counts(user),
         "measurements": _remembered.counts(networks, lambda: _measured(sensors, now)),
+        "claims_waiting": queries.waiting_claims(user),
         "rejected_last_day": visible_rejected(user, start=now - timedelta(days=1)).count(),
     }
 

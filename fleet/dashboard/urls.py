@@ -12,6 +12,7 @@ urlpatterns = [
     path("rules/", views.rules, name="rules"),
     path("notifications/", views.notifications, name="notifications"),
     path("networks/", views.networks, name="networks"),
+    path("claims/", views.claims, name="claims"),
     path("tokens/", views.tokens, name="tokens"),
     path("audit/", views.audit, name="audit"),
     path("ingest/", views.ingest, name="ingest"),

@@ -102,6 +102,12 @@ def audit(request: HttpRequest) -> HttpResponse:
 
 
 @page
+def claims(request: HttpRequest) -> HttpResponse:
+    """Answer with the lists of devices that ask for a place, and of claim codes."""
+    return _page(request, "claims", section="networks", target_rows=TARGET_ROWS)
+
+
+@page
 def ingest(request: HttpRequest) -> HttpResponse:
     """Answer staff with how ingest is: it counts every network, so it is not for members of some; 403 for them."""
     if not request.user.is_staff:  # type: ignore[union-attr]

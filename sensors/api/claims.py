@@ -29,6 +29,9 @@ from sensors.services.claims import RETRY_AFTER_S, WrongCode
 
 logger = logging.getLogger(__name__)
 
+_ERROR: Final = {"$ref": "#/components/schemas/Error"}
+_NOT_ALL_VISIBLE: Final = OpenApiResponse(_ERROR, "One of them is none that you may see.")
+
 PROOF_CHARACTERS: Final = 22
 # What random bytes in any usual form have far more of, and what a forgotten example has not.
 PROOF_DIFFERENT: Final = 8
@@ -236,9 +239,7 @@ class ClaimsView(APIView):
         responses={
             200: AdmittedSerializer,
             202: WaitingSerializer,
-            410: OpenApiResponse(
-                description="The login was fetched, given up, or replaced; begin anew with a new proof."
-            ),
+            410: OpenApiResponse(_ERROR, "The login was fetched, given up, or replaced; begin anew with a new proof."),
         },
         examples=_PRESENTED,
     )
@@ -342,7 +343,7 @@ class ApproveClaimsView(APIView):
         " none that you may see.",
         operation_id="claims_approve_many",
         request=ChosenApprovalsSerializer,
-        responses=DecisionsSerializer,
+        responses={200: DecisionsSerializer, 404: _NOT_ALL_VISIBLE},
     )
     def post(self, request: Request) -> Response:
         """Approve them."""
@@ -361,7 +362,7 @@ class RefuseClaimsView(APIView):
         description="As for admitting them.",
         operation_id="claims_refuse_many",
         request=ChosenClaimsSerializer,
-        responses=DecisionsSerializer,
+        responses={200: DecisionsSerializer, 404: _NOT_ALL_VISIBLE},
     )
     def post(self, request: Request) -> Response:
         """Refuse them."""

@@ -38,6 +38,7 @@ PAGES: Final[dict[str, Needs]] = {
     "rules/": LOGIN,
     "notifications/": LOGIN,
     "networks/": LOGIN,
+    "claims/": LOGIN,
     "tokens/": LOGIN,
     "audit/": LOGIN,
     "ingest/": STAFF,

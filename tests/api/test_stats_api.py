@@ -42,6 +42,7 @@ def test_an_empty_fleet_counts_zero(world):
         "sensors": {"total": 0, "new": 0, "up": 0, "late": 0, "down": 0},
         "alerts": {"pending": 0, "firing": 0, "info": 0, "warning": 0, "critical": 0},
         "measurements": {"last_minute": 0, "last_hour": 0},
+        "claims_waiting": 0,
         "rejected_last_day": 0,
     }
 

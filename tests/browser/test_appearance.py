@@ -106,7 +106,7 @@ def furnish(world):
             last_error="An error that goes on and on " * 10,
         )
     pages = ["/", f"/sensors/{name}/", "/alerts/", "/rules/", "/notifications/", "/networks/"]
-    pages += ["/account/", "/tokens/", "/audit/"]
+    pages += ["/claims/", "/account/", "/tokens/", "/audit/"]
     return [*pages, *(f"/alerts/{alert.pk}/" for alert in alerts)]
 
 

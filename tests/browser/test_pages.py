@@ -16,6 +16,7 @@ PAGES = [
     "/rules/",
     "/notifications/",
     "/networks/",
+    "/claims/",
     "/account/",
     "/audit/",
     "/tokens/",

@@ -72,6 +72,11 @@ const PILLS = {
   missing: { words: "missing", tone: "bad", icon: "cross" },
   revoking: { words: "revoking", tone: "warn", icon: "clock" },
   revoked: { words: "revoked", tone: "", icon: "cross" },
+  approved: { words: "admitted", tone: "good", icon: "tick" },
+  collected: { words: "admitted", tone: "good", icon: "tick" },
+  refused: { words: "refused", tone: "", icon: "cross" },
+  expired: { words: "expired", tone: "", icon: "clock" },
+  used_up: { words: "used up", tone: "", icon: "dashed", hint: "As many sensors as it is for were admitted" },
 };
 
 /**

@@ -37,6 +37,7 @@ export function startShell({ statsEvery_ms = STATS_EVERY_MS } = {}) {
     connection.title = state === "crowded" ? CROWDED : "";
   });
   onStats((stats) => showAlertCount(stats.alerts?.firing));
+  onStats((stats) => showClaimCount(stats.claims_waiting));
   live.on("alert", askSoon);
   live.on("refresh", askSoon);
   followStats(statsEvery_ms);
@@ -49,6 +50,16 @@ function showAlertCount(firing) {
   badge.hidden = !firing;
   badge.textContent = firing ? count(firing) : "";
   badge.title = firing ? "firing" : "";
+}
+
+/** @param {number | undefined} waiting devices that somebody may admit */
+function showClaimCount(waiting) {
+  for (const badge of document.querySelectorAll("[data-part=claim-count]")) {
+    /** @type {HTMLElement} */ (badge).hidden = !waiting;
+    // A flood of them must not push the bar aside.
+    badge.textContent = waiting && waiting > 99 ? "99+" : String(waiting || "");
+    /** @type {HTMLElement} */ (badge).title = waiting ? `${count(waiting)} claims wait` : "";
+  }
 }
 
 /** @param {HTMLDetailsElement} menu closes when the reader goes elsewhere */
