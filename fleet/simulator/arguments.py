@@ -10,6 +10,7 @@ from fleet.simulator.configuration import MAX_INTERVAL_S
 from fleet.simulator.faults import FAULTS
 from sensors.wire import MAX_REVISION
 
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _EPILOG: Final = """\
 Faults (--fault NAME, or NAME:SHARE for a share of the sensors, as in silence:0.2):
 {faults}
@@ -18,6 +19,7 @@ Examples:
   manage.py simulate --demo --sensors 20
   manage.py simulate --network hall --prefix press --sensors 5 --interval 2
   manage.py simulate --sensor s-17 --fault disconnects
+  manage.py simulate --claim-code 7KQ2-9XWB-3MTZ-F0HR-8CVD --password-file passwords --sensors 3
   manage.py simulate --replay office.csv --network hall
 
 Replaying a file again stores nothing twice. Ends on Ctrl-C or SIGTERM with a summary and exit code 0;
@@ -88,6 +90,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="a line `identifier password` for each sensor, as `credentials issue` prints",
+    )
+    login.add_argument(
+        "--claim-code",
+        default="",
+        metavar="CODE",
+        help="ask the service for a place and a login first (docs/claims.md), and add it to --password-file; who stands"
+        " in that file has one",
+    )
+    login.add_argument(
+        "--url", default=DEFAULT_URL, metavar="URL", help=f"of the service, for --claim-code ({DEFAULT_URL})"
     )
     parser.add_argument(
         "--json", action="store_true", help="print the summary as JSON, and nothing else on standard output"

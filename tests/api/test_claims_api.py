@@ -1,7 +1,9 @@
 """Sensors that introduce themselves over HTTP: they ask, somebody decides, they fetch their login once."""
 
+import ipaddress
 import json
 import logging
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -279,12 +281,20 @@ def test_who_decides_second_is_told_who_was_first(world, code):
     assert SensorCredential.objects.count() == 1
 
 
-def test_wrong_codes_are_slowed_and_logged_without_the_code(world, code, settings, caplog):
-    settings.REST_FRAMEWORK = {
-        **settings.REST_FRAMEWORK,
-        "DEFAULT_THROTTLE_RATES": {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "claim": "3/d"},
-    }
-    address = "2001:db8::c1a1"
+@pytest.fixture
+def _three_a_day(settings) -> None:
+    rates = {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "claim": "3/d"}
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+
+
+def fresh_address() -> str:
+    """Return an address that nobody else uses: wrong codes are counted by it."""
+    return str(ipaddress.IPv6Address(uuid.uuid4().int))
+
+
+@pytest.mark.usefixtures("_three_a_day")
+def test_wrong_codes_are_slowed_and_logged_without_the_code(world, code, caplog):
+    address = fresh_address()
     # Right ones count for nothing: many sensors ask from behind one address.
     for _ in range(5):
         assert ask(world, code, address=address).status_code == 202
@@ -298,7 +308,15 @@ def test_wrong_codes_are_slowed_and_logged_without_the_code(world, code, setting
         answer = ask(world, guess, address=address)
         assert answer.status_code == 429
         assert int(answer["Retry-After"]) > 0
-    assert ask(world, code, address="2001:db8::c1a2").status_code == 202
+    assert ask(world, code, address=fresh_address()).status_code == 202
+
+
+@pytest.mark.usefixtures("_three_a_day")
+def test_wrong_codes_are_counted_while_redis_is_away(world, code, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    address = fresh_address()
+    assert [ask(world, "WRONG", address=address).status_code for _ in range(4)] == [403, 403, 403, 429]
+    assert ask(world, code, address=fresh_address()).status_code == 202
 
 
 def test_who_was_refused_is_not_taken_for_a_guesser(world, code, caplog):
@@ -334,7 +352,7 @@ def test_a_flood_of_claims_ends_at_the_limit_and_goes_on_when_some_are_decided(w
 )
 def test_a_mistake_of_a_device_is_named(world, code, change, field):
     body = {"claim_code": code, "identifier": "boiler", "proof": PROOF, **change}
-    answer = world.nobody.post("claims/", body)
+    answer = world.nobody.post("claims/", body, REMOTE_ADDR="192.0.2.7")
     assert (answer.status_code, list(answer.json())) == (400, [field])
     assert not Claim.objects.exists()
 

@@ -43,8 +43,8 @@ def shared_web(
 ) -> Iterator[WebProcess]:
     """Return a running daphne."""
     with django_db_blocker.unblock():
-        # Where the tests' webhooks listen.
-        allowed = {"NOTIFICATION_PRIVATE_TARGETS": "127.0.0.1"}
+        # Where the tests' webhooks listen; and other tests present wrong claim codes from the same address.
+        allowed = {"NOTIFICATION_PRIVATE_TARGETS": "127.0.0.1", "CLAIM_THROTTLE": "100000/min"}
         web = WebProcess(log=tmp_path_factory.mktemp("web") / "web.log", **allowed).start()
         yield web
         web.stop()

@@ -183,6 +183,9 @@ def test_the_bar_has_room_for_the_pages_of_staff(site, world):
     page = site.go("/ingest/", live=True)
     expect(page.locator("nav a")).to_have_count(6)
     page.locator("[data-part=alert-count]").evaluate("badge => { badge.hidden = false; badge.textContent = '1,234'; }")
+    page.locator("nav [data-part=claim-count]").evaluate(
+        "badge => { badge.hidden = false; badge.textContent = '99+'; }"
+    )
     # Just above the width below which the pages move to the bottom, too.
     for width in (*WIDTHS, 801):
         page.set_viewport_size({"width": width, "height": 800})

@@ -1,6 +1,7 @@
 """Simulated sensors over real MQTT, and replays of CSV files."""
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -14,8 +15,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from fleet.mqtt.device import Credentials
 from fleet.simulator.arguments import add_arguments, epilog
-from fleet.simulator.broker import Broker, BrokerOptionsError, allow_open_files, find_broker
+from fleet.simulator.broker import Broker, BrokerOptionsError, allow_open_files, find_broker, read_passwords
+from fleet.simulator.claiming import ClaimError, claim_places, keep_in
 from fleet.simulator.demo import seed_demo
 from fleet.simulator.faults import FaultError, assign_faults, parse_fault
 from fleet.simulator.process import run_until_signalled
@@ -59,7 +62,7 @@ class Command(BaseCommand):
                 self._replay(options)
             else:
                 self._simulate(options)
-        except (BrokerOptionsError, RegistryError, ReplayError, TableError, FaultError) as error:
+        except (BrokerOptionsError, RegistryError, ReplayError, TableError, FaultError, ClaimError) as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(
@@ -69,18 +72,17 @@ class Command(BaseCommand):
     def _simulate(self, options: dict[str, Any]) -> None:
         identifiers = _identifiers(options)
         faults = assign_faults(identifiers, [parse_fault(text) for text in options["fault"]], seed=options["seed"])
-        broker = _broker(options)
         allow_open_files(len(identifiers))
-        if options["demo"]:
-            seeded = seed_demo(identifiers, interval_s=options["interval"], now=timezone.now())
-            forget_database()
-            self._say(seeded.line())
-        elif options["network"]:
-            created = register_sensors(find_network(options["network"]), identifiers, interval_s=options["interval"])
-            forget_database()
-            self._say(f"Network {options['network']}: created {created} of {len(identifiers)} sensors.")
+        broker: Broker | None
+        if options["claim_code"]:
+            if options["demo"] or options["network"]:
+                raise CommandError("--claim-code asks for the sensors' places; leave out --demo and --network")
+            broker = self._claimed(identifiers, options)
+            if broker is None:
+                return
         else:
-            self._warn_of_unknown(identifiers, options)
+            broker = _broker(options)
+            self._prepare(identifiers, options)
         sensors = [
             SimulatedSensor(
                 identifier,
@@ -97,10 +99,46 @@ class Command(BaseCommand):
         )
         self.stdout.write(json.dumps(summary.as_dict()) if options["json"] else summary.line())
 
+    def _prepare(self, identifiers: list[str], options: dict[str, Any]) -> None:
+        """Make the sensors that are to be made, or warn of those that the service does not know."""
+        if options["demo"]:
+            seeded = seed_demo(identifiers, interval_s=options["interval"], now=timezone.now())
+            forget_database()
+            self._say(seeded.line())
+        elif options["network"]:
+            created = register_sensors(find_network(options["network"]), identifiers, interval_s=options["interval"])
+            forget_database()
+            self._say(f"Network {options['network']}: created {created} of {len(identifiers)} sensors.")
+        else:
+            self._warn_of_unknown(identifiers, options)
+
+    def _claimed(self, identifiers: list[str], options: dict[str, Any]) -> Broker | None:
+        """Return the broker with a login for each sensor; None if the process was to end while some waited."""
+        file: Path | None = options["password_file"]
+        logins = read_passwords(file) if file is not None and file.exists() else {}
+
+        def keep(identifier: str, login: Credentials) -> None:
+            if file is not None:
+                keep_in(file, identifier, login)
+            logins[identifier] = login
+            self._say(f"{identifier} was admitted.")
+
+        asking = [identifier for identifier in identifiers if identifier not in logins]
+        if asking:
+            url, code = options["url"], options["claim_code"]
+            run_until_signalled(
+                lambda stop: claim_places(asking, url=url, code=code, stop=stop, keep=keep, say=self._say)
+            )
+        waiting = [identifier for identifier in identifiers if identifier not in logins]
+        if waiting:
+            self._say(f"Ended while {len(waiting)} of {len(identifiers)} sensors waited to be admitted.")
+            return None
+        return dataclasses.replace(_broker({**options, "password_file": None}), credentials=logins.get)
+
     def _replay(self, options: dict[str, Any]) -> None:
         path: Path = options["replay"]
-        if len(options["sensor"]) > 1 or options["demo"] or options["fault"]:
-            raise CommandError("--replay goes into one sensor (--sensor ID), without --demo and --fault")
+        if len(options["sensor"]) > 1 or options["demo"] or options["fault"] or options["claim_code"]:
+            raise CommandError("--replay goes into one sensor (--sensor ID), without --demo, --fault and --claim-code")
         sensor = (options["sensor"] or [identifier_from(path)])[0]
         _check_identifier(sensor)
         broker = _broker(options)

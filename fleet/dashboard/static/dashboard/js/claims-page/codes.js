@@ -40,7 +40,7 @@ export class CodeList {
         { label: "begins with", class: "mono nowrap", cell: (code) => `${code.prefix}-…` },
         { class: "aside top", cell: (code) => pill(code.state) },
         { class: "wide", cell: usedCell },
-        { class: "wide nowrap", cell: endCell },
+        { label: "ends", class: "wide nowrap", cell: endCell },
         { class: "wide end", cell: (code) => this.actionsCell(code) },
       ],
     });
@@ -164,7 +164,7 @@ export class CodeList {
  * @param {{code: string, network: string}} made
  */
 function showCode({ code, network }) {
-  const body = `{"claim_code": "${code}", "identifier": "boiler-1", "proof": "'$(openssl rand -hex 16)'"}`;
+  const body = `{"claim_code": "${code}", "identifier": "boiler-1", "proof": "'$proof'"}`;
   return openDialog({
     title: `New claim code for ${networkName(network)}`,
     wide: true,
@@ -174,7 +174,8 @@ function showCode({ code, network }) {
       codeBlock(code),
       h("p", {}, "With it a device asks for its place, and again with the same proof until it is admitted:"),
       codeBlock(
-        `curl ${location.origin}/api/v1/claims/ -H 'Content-Type: application/json' \\\n  -d '${body}'`,
+        "proof=$(openssl rand -hex 16)\n" +
+          `curl ${location.origin}/api/v1/claims/ -H 'Content-Type: application/json' \\\n  -d '${body}'`,
       ),
     ],
   });

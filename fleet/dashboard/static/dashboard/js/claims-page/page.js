@@ -49,7 +49,7 @@ const rows = new Rows(part("claims"), {
     { class: "lead", cell: deviceCell },
     { class: "wide", cell: networkCell },
     { label: "from", class: "mono nowrap", cell: (claim) => claim.address || "–" },
-    { class: "wide nowrap", cell: askedCell },
+    { label: "asked", class: "wide nowrap", cell: askedCell },
     { class: "wide end", cell: actionsCell },
   ],
 });
