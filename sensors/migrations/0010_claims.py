@@ -108,7 +108,11 @@ class Migration(migrations.Migration):
                 (
                     "sensor",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="sensors.sensor"
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="sensors.sensor",
                     ),
                 ),
                 (

@@ -91,7 +91,8 @@ class Claim(models.Model):
     state = models.CharField(max_length=9, choices=ClaimState.choices, default=ClaimState.WAITING)
     decided_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     decided_at = models.DateTimeField(null=True)
-    sensor = models.ForeignKey(Sensor, on_delete=models.SET_NULL, null=True, related_name="+")
+    # Without a constraint: sensors are deleted on many paths, and an id that is gone says the same as none.
+    sensor = models.ForeignKey(Sensor, on_delete=models.SET_NULL, db_constraint=False, null=True, related_name="+")
     # The password, encrypted, from the approval until the device has surely got it.
     sealed_password = models.TextField(blank=True, editable=False)
     collected_at = models.DateTimeField(null=True)

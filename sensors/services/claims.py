@@ -129,10 +129,11 @@ def present_claim(
     other networks changes nothing of the answer.
     """
     found = ClaimCode.objects.filter(digest=hash_code(code)).first()
-    if found is None or found.revoked_at is not None:
+    if found is None:
         raise WrongCode(_REFUSAL)
     claim = found.claims.filter(identifier=identifier, proof_hash=hash_proof(proof)).first()
     if claim is None:
+        # Who asked while the code was good is answered as was decided, also when it is not any more.
         if found.state(now=now) != ClaimCodeState.ACTIVE:
             raise WrongCode(_REFUSAL)
         _add_claim(found, identifier, proof, name=name, labels=labels or {}, address=address, now=now)

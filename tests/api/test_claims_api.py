@@ -156,7 +156,9 @@ def test_revoking_a_code_refuses_who_waits_and_leaves_who_was_admitted(world, co
     assert world.operator.delete(f"claim-codes/{row['id']}/").status_code == 409
     assert [claim["state"] for claim in listed(world.operator, "claims/")] == ["refused", "approved"]
     assert Sensor.objects.get().identifier == "first"
-    assert hashed_secrets().keys() == {"first"}
+    # Also who has not fetched its login yet.
+    assert hashed_secrets()["first"].matches(ask(world, code, identifier="first").json()["password"])
+    assert ask(world, code, identifier="second").status_code == 403
 
 
 def test_another_proof_is_another_device_and_one_of_them_is_chosen(world, code):

@@ -81,6 +81,20 @@ def test_a_code_is_made_and_shown_once_and_a_device_with_it_is_admitted_by_one_c
     expect(page.locator("h1")).to_contain_text("Boiler, north")
 
 
+def test_admitting_one_after_the_other_needs_the_keyboard_only(site, world, code):
+    names = [f"new-{number}-{world.names[0]}" for number in range(3)]
+    for name in names:
+        ask(site, code, name)
+    page = site.go("/claims/", live=True)
+    page.get_by_role("button", name=f"Admit {names[2]}", exact=True).focus()
+    for left in (2, 1, 0):
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-part=claims] tbody tr")).to_have_count(left)
+        if left:
+            expect(page.get_by_role("button", name=f"Admit {names[left - 1]}", exact=True)).to_be_focused()
+    assert Sensor.objects.filter(identifier__in=names).count() == 3
+
+
 def test_refusing_asks_first_and_the_device_hears_it(site, world, code):
     name = f"new-{world.names[0]}"
     ask(site, code, name)

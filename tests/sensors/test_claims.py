@@ -138,6 +138,15 @@ def test_a_deleted_network_takes_its_codes_and_claims_with_it(code: str, network
         present_claim(code, identifier="s-2", proof=PROOF, now=NOW)
 
 
+def test_a_sensor_that_was_deleted_beside_the_services_has_no_login_to_fetch(code: str) -> None:
+    approved(code)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM sensors_sensorstate")
+        cursor.execute("DELETE FROM sensors_sensor WHERE identifier = 's-1'")
+    with pytest.raises(Gone, match="its sensor deleted"):
+        present_claim(code, identifier="s-1", proof=PROOF, now=NOW)
+
+
 def test_the_database_holds_no_password_of_who_was_not_admitted(code: str) -> None:
     claim = asked(code)
     with pytest.raises(IntegrityError, match="claim_undecided_has_no_password"), transaction.atomic():

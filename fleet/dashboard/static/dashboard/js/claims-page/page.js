@@ -86,12 +86,25 @@ function changed() {
 function show(claims) {
   const open = new Set(claims.filter(isMine).map((claim) => claim.id));
   for (const id of chosen) if (!open.has(id)) chosen.delete(id);
-  rows.show(claims);
+  keepingFocus(() => rows.show(claims));
   rows.table.hidden = !claims.length;
   const empty = part("claims-empty");
   empty.hidden = claims.length > 0;
   if (!claims.length) fill(empty, nothing());
   showChosen();
+}
+
+/**
+ * Draws the rows; if the one that had the keyboard's focus is gone, since it was decided, the next one has it.
+ * @param {() => void} draw
+ */
+function keepingFocus(draw) {
+  const row = document.activeElement?.closest("tr");
+  const index = row ? [...rows.body.rows].indexOf(row) : -1;
+  draw();
+  if (index < 0 || row?.isConnected) return;
+  const next = rows.body.rows[Math.min(index, rows.body.rows.length - 1)];
+  /** @type {HTMLElement | null | undefined} */ (next?.querySelector(".actions button, a"))?.focus();
 }
 
 function nothing() {
