@@ -47,6 +47,19 @@ def visit(open_site, fleet) -> Callable[[str], Page]:
     return go
 
 
+def test_what_became_markup_would_be_found(open_site, world):
+    site = open_site().enter(world.ada)
+    page = site.go("/")
+    page.evaluate(
+        "(text) => { document.querySelector('main').innerHTML = text; }", f"{TEXTS[0]}<a href={TEXTS[3]}>x</a>"
+    )
+    assert len(page.evaluate(MARKUP)) == 2
+    # The policy refused the handler.
+    page.wait_for_timeout(100)
+    assert any("inline event handler" in problem for problem in site.problems), site.problems
+    site.problems.clear()
+
+
 def test_on_every_page(visit, fleet):
     for route, needs in PAGES.items():
         if needs not in (ADMIN, POST_ONLY) and route not in NO_HTML:
