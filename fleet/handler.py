@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import django
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
@@ -90,7 +91,9 @@ class ThreadedHandler(ASGIHandler):
 
 def get_application() -> ThreadedHandler:
     """Return the HTTP application; Django is set up on the way."""
-    django.setup(set_prefix=False)
+    # Again, it would configure the logs anew under loggers that are in use.
+    if not apps.ready:
+        django.setup(set_prefix=False)
     return ThreadedHandler()
 
 
