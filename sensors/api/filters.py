@@ -29,7 +29,7 @@ class Filters(DjangoFilterBackend):
         """Return the filtered rows; ValidationError names every parameter that is unknown or has a wrong value."""
         filterset = self.get_filterset_class(view, queryset)
         known = set(filterset.base_filters) if filterset else set()
-        pages = _PAGE_PARAMETERS if view.paginator else frozenset[str]()
+        pages = _PAGE_PARAMETERS if getattr(view, "paginator", True) else frozenset[str]()
         refuse_unknown_parameters(request, known | pages | set(getattr(view, "own_parameters", ())))
         return super().filter_queryset(request, queryset, view)
 
