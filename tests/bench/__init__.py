@@ -9,7 +9,8 @@
 | `stored` | months of measurements, made by the database |
 | `watched` | many rules over many sensors, what these measure, and the alerts that must come of it |
 | `silence` | many sensors that are watched for silence, and sweeps over them (a process of its own) |
+| `accounts` | accounts at the broker, made directly and tried by logging in |
 | `publish`, `viewers` | processes that send and that look |
-| `ingest`, `evaluation`, `rules`, `sweep`, `latency`, `live`, `queries`, `export` | the works |
+| `ingest`, `evaluation`, `rules`, `sweep`, `latency`, `credentials`, `live`, `queries`, `export` | the works |
 | `results`, `machine`, `processes`, `web` | figures, where they were taken, what processes used, an HTTP connection |
 """

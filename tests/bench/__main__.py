@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from tests.bench.bench import Bench
+from tests.bench.credentials import credentials
 from tests.bench.evaluation import evaluation
 from tests.bench.ingest import batches, drain, history, memory, sensors, shards
 from tests.bench.latency import configuration, rest
@@ -30,6 +31,7 @@ _FUNCTIONS: Final[Mapping[str, Callable[[Bench], Iterator[Row]]]] = {
         rest,
         live,
         configuration,
+        credentials,
         evaluation,
         rules,
         sweep,

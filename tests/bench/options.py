@@ -12,6 +12,7 @@ WORKS: Final[Mapping[str, str]] = {
     "rest": "from publish to readable over REST",
     "live": "from publish to a WebSocket: each viewer one sensor, then all viewers the whole network",
     "configuration": "from POST to the sensor",
+    "credentials": "issued, rotated and revoked until the broker holds to it; then --credentials in one call, twice",
     "evaluation": "rules over a queue that waits, alone and while messages are drained",
     "rules": "--rules rules over 100 times as many sensors, at twice --rate for three times --seconds; their alerts",
     "sweep": "the look at silence over 1000 times as many sensors, of which --sensors are newly overdue",
@@ -32,8 +33,8 @@ examples:
   ./scripts/bench                          everything once; half an hour and more, mostly for --rows
   ./scripts/bench --runs 3 --json > 3.json the documented way: medians of three runs, and all of it as JSON
   ./scripts/bench drain batches            only these
-  ./scripts/bench --messages 2000 --rows 20000 --sensors 20 --viewers 10 --seconds 3 --requests 20
-                                           does it still work? some minutes
+  ./scripts/bench --messages 2000 --rows 20000 --sensors 20 --viewers 10 --seconds 3 --requests 20 \\
+      --credentials 20                     does it still work? some minutes
 
 exit code: 0 all was measured; 1 something could not be, the rest was; 2 wrong arguments; 3 with --check, a figure
 does not reach what docs/performance.md asks for at least (its scale is that of the defaults).
@@ -52,6 +53,7 @@ class Options:
     rows: int
     rate: float
     seconds: float
+    credentials: int
     viewers: int
     dashboards: int
     requests: int
@@ -88,6 +90,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--requests", default=300, help="of each kind, queries and export (300)", **number)
     parser.add_argument("--rate", default=500.0, type=float, help="messages/s while latency is measured (500)")
     parser.add_argument("--seconds", default=20.0, type=float, help="how long latency is measured (20)")
+    parser.add_argument(
+        "--credentials", default=1_000, help="in one call; a twentieth of them one after another (1000)", **number
+    )
     parser.add_argument("--viewers", default=100, help="open WebSockets while live is measured (100)", **number)
     parser.add_argument(
         "--dashboards", default=1, type=int, help="open WebSockets that follow everything during a drain (1)"

@@ -13,6 +13,7 @@ import psycopg
 import redis
 from psycopg import sql
 
+from fleet.mqtt.accounts import PLUGIN_NAME
 from fleet.stack.broker import find_mosquitto
 from fleet.stack.mosquitto import ACCOUNTS as MOSQUITTO_ACCOUNTS
 from fleet.stack.mosquitto import MosquittoServer
@@ -51,9 +52,10 @@ class Servers:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def begin_anew(self) -> None:
-        """Let broker and Valkey forget everything, and the database write out what it owes the disk."""
+        """Let broker and Valkey forget everything, accounts too, and the database write out what it owes the disk."""
         self.broker.stop()
         self.broker.state.unlink(missing_ok=True)
+        (self.broker.state.parent / PLUGIN_NAME).unlink(missing_ok=True)
         self.broker.start()
         with redis.Redis.from_url(self.valkey.url) as valkey:
             valkey.flushall()

@@ -24,9 +24,15 @@ class Web:
         status, body = self._ask("GET", path)
         return None if status == 404 else json.loads(body)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Return the answer's JSON."""
-        return json.loads(self._ask("POST", path, json.dumps(body).encode())[1])
+        return json.loads(self._ask("POST", path, None if body is None else json.dumps(body).encode())[1])
+
+    def delete(self, path: str) -> None:
+        """Delete it; RuntimeError if it is not there."""
+        status, _ = self._ask("DELETE", path)
+        if status == 404:
+            raise RuntimeError(f"{path} was answered with 404")
 
     def time_ms(self, path: str) -> float:
         """Return how long a request takes from its first byte sent to the answer's last byte read."""
