@@ -5,6 +5,7 @@ After every connection the broker's accounts are listed and compared first: it m
 were revoked meanwhile.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ class AccountKeeper:
         self._refused: set[UUID] = set()
         self._look = True
         self._at_once = 1
+        # Every shard hears the answers to all of them.
+        self._word = f"fleet-{secrets.token_hex(4)}"
         self._number = 0
         self._asleep_until = 0.0
         self.has_accounts: bool | None = None  # None: not known yet
@@ -128,11 +131,15 @@ class AccountKeeper:
 
     def _new_tag(self) -> str:
         self._number += 1
-        return f"fleet-{self._number}"
+        return self._tag
+
+    @property
+    def _tag(self) -> str:
+        return f"{self._word}-{self._number}"
 
     def _send(self, commands: list[dict[str, Any]], now_s: float, **details: Any) -> None:
         # All commands of a listing or a removal have one tag; those of credentials have each their own behind it.
-        self._request = _Request(f"fleet-{self._number}", now_s, **details)
+        self._request = _Request(self._tag, now_s, **details)
         self._publish(encode(commands))
 
     def _apply(self, now_s: float) -> None:
@@ -166,7 +173,7 @@ class AccountKeeper:
     def _take(self, answers: list[Answer], *, now_s: float) -> None:
         request = self._request
         if request is None or not any(answer.tag.startswith(request.tag) for answer in answers):
-            return  # of a message that was given up
+            return  # of a message that was given up, or of another shard
         self._request = None
         self.has_accounts = True
         took_s = now_s - request.sent_at

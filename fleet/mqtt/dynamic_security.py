@@ -1,7 +1,7 @@
 """The words of mosquitto's dynamic-security plugin, as far as accounts of sensors need them; pure.
 
-Commands go to one topic as JSON, and answers come on another, to the asking client alone. Every command carries a
-word of the asker's (correlationData) that comes back with its answer.
+Commands go to one topic as JSON, and answers come on another, to whoever may read it: those to other askers too. Every
+command carries a word of the asker's (correlationData) that comes back with its answer.
 https://mosquitto.org/documentation/dynamic-security/
 """
 

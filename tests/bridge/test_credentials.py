@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 
+from fleet.mqtt.account_keeper import AccountKeeper
 from fleet.mqtt.accounts import PLUGIN_NAME, plugin_text
-from fleet.mqtt.dynamic_security import OWN_ACCOUNT
+from fleet.mqtt.dynamic_security import ANSWER_TOPIC, COMMAND_TOPIC, OWN_ACCOUNT
 from fleet.stack.mosquitto import MosquittoServer
 from fleet.stack.places import DataDir
 from sensors.models import CredentialState, Network, Sensor, SensorCredential, ServiceTick
@@ -210,6 +211,32 @@ def test_many_credentials_of_one_call_all_come_to_the_broker(
     wait_until(lambda: not SensorCredential.objects.filter(applied_at__isnull=True).exists(), 30, "all to be there")
     for login in logins[::50]:
         connected(broker, login).close()
+
+
+def test_a_shard_takes_no_answer_to_another_shard_for_its_own(broker: MosquittoServer, sensor: Sensor) -> None:
+    login = issue(sensor)
+    # Both hear what the broker answers to either, and are as far as each other.
+    client = Client("shards", Login("fleet-bridge", bridge_password(broker)))
+    assert client.connect(broker.port) == "Success"
+    client.subscribe(ANSWER_TOPIC)
+    other = AccountKeeper(lambda commands: client.publish(COMMAND_TOPIC, commands), mine=lambda _name: False)
+    sent: list[bytes] = []
+    shard = AccountKeeper(sent.append, mine=lambda _name: True)
+    shard.step(0.0, look=True)
+    other.step(0.0, look=True)
+    shard.on_answer(client.take()[0][1])
+
+    shard.step(0.1, look=False)
+
+    assert len(sent) == 1
+    for number in (1, 2):
+        client.publish(COMMAND_TOPIC, sent[-1])
+        shard.on_answer(client.take()[0][1])
+        shard.step(0.1 + number, look=False)
+    assert len(sent) == 2
+    assert SensorCredential.objects.get().state == CredentialState.ACTIVE
+    connected(broker, login).close()
+    client.close()
 
 
 def test_what_the_broker_should_not_have_is_taken_from_it_and_what_it_lost_is_named(
