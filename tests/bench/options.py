@@ -12,7 +12,7 @@ WORKS: Final[Mapping[str, str]] = {
     "rest": "from publish to readable over REST",
     "live": "from publish to a WebSocket: each viewer one sensor, then all viewers the whole network",
     "configuration": "from POST to the sensor",
-    "credentials": "issued, rotated and revoked until the broker holds to it; then --credentials in one call, twice",
+    "credentials": "from POST and DELETE until the broker lets a sensor in or out; --credentials in one call, twice",
     "evaluation": "rules over a queue that waits, alone and while messages are drained",
     "rules": "--rules rules over 100 times as many sensors, at twice --rate for three times --seconds; their alerts",
     "sweep": "the look at silence over 1000 times as many sensors, of which --sensors are newly overdue",
@@ -22,6 +22,9 @@ WORKS: Final[Mapping[str, str]] = {
     "queries": "reading over HTTP with --rows stored measurements beside a tenth of them, and export",
     "shards": "drain by two bridges beside one",
 }
+
+# What the product takes at once (`sensors.provisioning`, which needs Django).
+MOST_CREDENTIALS: Final = 5_000
 
 _DESCRIPTION: Final = """\
 Measure the service on this machine, on servers of its own with the product's settings (fsync and
@@ -91,7 +94,10 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--rate", default=500.0, type=float, help="messages/s while latency is measured (500)")
     parser.add_argument("--seconds", default=20.0, type=float, help="how long latency is measured (20)")
     parser.add_argument(
-        "--credentials", default=1_000, help="in one call; a twentieth of them one after another (1000)", **number
+        "--credentials",
+        default=1_000,
+        help="in one call; a twentieth of them one by one (1000, at most 5000)",
+        **number,
     )
     parser.add_argument("--viewers", default=100, help="open WebSockets while live is measured (100)", **number)
     parser.add_argument(
@@ -105,6 +111,8 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     unknown = [name for name in values["works"] if name not in WORKS]
     if unknown:
         parser.error(f"no such work: {', '.join(unknown)}; there are {', '.join(WORKS)}")
+    if values["credentials"] > MOST_CREDENTIALS:
+        parser.error(f"--credentials: one call makes at most {MOST_CREDENTIALS}")
     return Options(**{**values, "works": tuple(values["works"]) or tuple(WORKS)})
 
 

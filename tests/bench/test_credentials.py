@@ -14,6 +14,7 @@ from fleet.mqtt.accounts import Login
 from fleet.mqtt.dynamic_security import end_account, make_account
 from fleet.stack.mosquitto import MosquittoServer
 from fleet.stack.places import DataDir
+from sensors.provisioning import MAX_ROWS
 from sensors.secrets import new_secret
 from tests.bench.accounts import (
     MOST_ACCOUNTS,
@@ -23,6 +24,7 @@ from tests.bench.accounts import (
     connected_when_accepted,
     stay_out,
 )
+from tests.bench.options import MOST_CREDENTIALS, read_options
 from tests.bench.servers import ROOT
 from tests.servers import make_mosquitto
 
@@ -72,6 +74,16 @@ def test_the_work_finds_every_figure_at_a_tiny_scale() -> None:
     for answered, usable in (many[:2], many[2:]):
         assert 0 < answered["figure"] < usable["figure"]
         assert usable["floor"] > 0
+
+
+def test_more_than_one_call_takes_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert MAX_ROWS == MOST_CREDENTIALS
+    assert read_options(["credentials", "--credentials", "5000"]).credentials == 5_000
+
+    with pytest.raises(SystemExit, match="2"):
+        read_options(["credentials", "--credentials", "5001"])
+
+    assert "at most 5000" in capsys.readouterr().err
 
 
 def test_who_gets_in_after_the_end_fails_the_run(broker: MosquittoServer) -> None:
