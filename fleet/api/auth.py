@@ -94,6 +94,8 @@ class TokenView(APIView):
             _check_second_factor(request._request, user, values.get("code"))
         except TooManyAttemptsError as error:
             raise Throttled(error.wait_s) from error
+        # Who it is from here on, for the audit log.
+        request.user = user
         token, secret = services.create_token(user, name="login over HTTP", days=settings.TOKEN_DAYS)
         return Response(TokenSerializer({"token": secret, "expires_at": token.expiry}).data)
 

@@ -69,6 +69,19 @@ def test_a_session_is_no_token(world):
     assert (entry.actor_name, entry.token_name) == (user.username, "")
 
 
+def test_who_logs_in_for_a_token_made_it(db):
+    user = make_user(password="correct-horse-battery")
+    body = {"username": user.username, "password": "correct-horse-battery"}
+    assert Caller().post("auth/token/", body, REMOTE_ADDR="192.0.2.9").status_code == 200
+    entry = AuditEntry.objects.get(object_repr="login over HTTP")
+    assert (entry.actor, entry.actor_name, entry.token_name, entry.remote_addr) == (
+        user,
+        user.username,
+        "",
+        "192.0.2.9",
+    )
+
+
 @pytest.mark.parametrize(
     ("proxies", "forwarded", "address"),
     [
