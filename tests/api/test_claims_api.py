@@ -1,11 +1,7 @@
 """Sensors that introduce themselves over HTTP: they ask, somebody decides, they fetch their login once."""
 
-import ipaddress
 import json
-import logging
-import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -14,27 +10,7 @@ from sensors import services
 from sensors.models import AuditEntry, Claim, ClaimCode, ClaimState, Role, Sensor, SensorCredential, SensorState
 from sensors.services.credentials import hashed_secrets
 from tests.api.callers import listed, make_network
-
-PROOF = "aQ3Tn0_v8Zb1xLk7RyPw2Hd5"
-OTHER_PROOF = "bQ3Tn0_v8Zb1xLk7RyPw2Hd5"
-
-
-def make_code(caller: Any, network: Any, **fields: Any) -> str:
-    answer = caller.post("claim-codes/", {"network": network.slug, "name": "Delivery", **fields})
-    assert answer.status_code == 201, answer.content
-    return answer.json()["code"]
-
-
-def ask(world: Any, code: str, *, identifier: str = "boiler", proof: str = PROOF, **fields: Any) -> Any:
-    """Send what a device sends, from an address of its own unless one is given."""
-    address = fields.pop("address", "192.0.2.7")
-    body = {"claim_code": code, "identifier": identifier, "proof": proof, **fields}
-    return world.nobody.post("claims/", body, REMOTE_ADDR=address)
-
-
-def waiting(world: Any) -> dict[str, Any]:
-    [claim] = listed(world.operator, "claims/", state="waiting")
-    return claim
+from tests.api.claiming import OTHER_PROOF, PROOF, ask, make_code, waiting
 
 
 @pytest.fixture
@@ -281,62 +257,6 @@ def test_who_decides_second_is_told_who_was_first(world, code):
         assert answer.status_code == 409
         assert f"admitted already by {world.operator.user}" in answer.json()["detail"]
     assert SensorCredential.objects.count() == 1
-
-
-@pytest.fixture
-def _three_a_day(settings) -> None:
-    rates = {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "claim": "3/d"}
-    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
-
-
-def fresh_address() -> str:
-    """Return an address that nobody else uses: wrong codes are counted by it."""
-    return str(ipaddress.IPv6Address(uuid.uuid4().int))
-
-
-@pytest.mark.usefixtures("_three_a_day")
-def test_wrong_codes_are_slowed_and_logged_without_the_code(world, code, caplog):
-    address = fresh_address()
-    # Right ones count for nothing: many sensors ask from behind one address.
-    for _ in range(5):
-        assert ask(world, code, address=address).status_code == 202
-    with caplog.at_level(logging.WARNING, logger="sensors.api.claims"):
-        for _ in range(3):
-            assert ask(world, "7KQ2-9XWB-3MTZ-F0HR-8CVD", address=address).status_code == 403
-    lines = [record.getMessage() for record in caplog.records if record.name == "sensors.api.claims"]
-    assert lines == [f"a claim with a wrong code from {address}"] * 3
-    # Now not even a right one is looked at, or guessing would go on.
-    for guess in (code, "7KQ2-9XWB-3MTZ-F0HR-8CVD"):
-        answer = ask(world, guess, address=address)
-        assert answer.status_code == 429
-        assert int(answer["Retry-After"]) > 0
-    assert ask(world, code, address=fresh_address()).status_code == 202
-
-
-@pytest.mark.usefixtures("_three_a_day")
-def test_wrong_codes_are_counted_while_redis_is_away(world, code, settings):
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    address = fresh_address()
-    assert [ask(world, "WRONG", address=address).status_code for _ in range(4)] == [403, 403, 403, 429]
-    assert ask(world, code, address=fresh_address()).status_code == 202
-
-
-def test_who_was_refused_is_not_taken_for_a_guesser(world, code, caplog):
-    ask(world, code)
-    world.operator.post(f"claims/{waiting(world)['id']}/refuse/")
-    with caplog.at_level(logging.WARNING, logger="sensors.api.claims"):
-        assert ask(world, code).status_code == 403
-    assert [record for record in caplog.records if record.name == "sensors.api.claims"] == []
-
-
-def test_a_flood_of_claims_ends_at_the_limit_and_goes_on_when_some_are_decided(world, code, settings):
-    settings.CLAIMS_PER_CODE = 2
-    assert [ask(world, code, identifier=f"d-{number}").status_code for number in range(3)] == [202, 202, 409]
-    # Who waits already is not affected.
-    assert ask(world, code, identifier="d-0").status_code == 202
-    first = listed(world.operator, "claims/")[-1]
-    world.operator.post(f"claims/{first['id']}/refuse/")
-    assert ask(world, code, identifier="d-2").status_code == 202
 
 
 @pytest.mark.parametrize(
