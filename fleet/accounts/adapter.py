@@ -69,6 +69,10 @@ class AccountAdapter(DefaultAccountAdapter):
         uid, _, token = key.partition("-")
         return mail.link(reverse("account_reset_password_from_key", args=[uid, token]), self.request)
 
+    def send_password_reset_mail(self, user: Any, email: str, context: dict[str, Any]) -> None:
+        """Send the link to the user's own address, never to what was typed."""
+        super().send_password_reset_mail(user, user.email, context)
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail soon: how long it takes must not tell whether there is such an address."""
         message = self.render_mail(template_prefix, email, context)

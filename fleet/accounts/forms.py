@@ -80,7 +80,9 @@ class ResetPasswordForm(Plain, account.ResetPasswordForm):
         email = str(self.cleaned_data["email"])
         limit_attempts(context.request, ResetThrottle(), email, what="to reset a password")
         # By the user's own address alone: allauth would also remember former ones.
-        self.users = list(User.objects.filter(email__iexact=email, is_active=True).order_by("pk")[:MOST_USERS])
+        users = User.objects.filter(email__iexact=email, is_active=True).order_by("pk")[:MOST_USERS]
+        # The database compares in capital letters, in which a dotless i is an i: another domain, of anybody's.
+        self.users = [user for user in users if user.email.lower() == email.lower()]
         return email
 
 

@@ -1,5 +1,7 @@
 """Changing a password, and setting one by a link."""
 
+import secrets
+
 import pytest
 from django.core import mail
 from django.test import Client
@@ -150,3 +152,14 @@ def test_the_log_has_no_links(ada, caplog):
     key = path.split("/")[-2]
     assert key not in caplog.text
     assert "/password/new/…/" in caplog.text
+
+
+@pytest.mark.parametrize("look_alike", ["m\u0131ke@site.example", "mike@s\u0131te.example"])
+def test_an_address_that_only_looks_alike_gets_no_link(ada, look_alike):
+    # In capital letters they are the same to the database: a dotless i in a domain is a domain of its own.
+    ada.email = "mike@site.example"
+    ada.save()
+    other = make_user("grace", email=f"grace-{secrets.token_hex(4)}@example.org")
+    ask_for_link(look_alike)
+    ask_for_link(other.email)
+    assert [message.to for message in mailed()] == [[other.email]]
