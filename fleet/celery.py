@@ -39,6 +39,11 @@ app.conf.beat_schedule = {
     },
     # A password that a device has fetched is kept for 15 minutes, if need be; not much longer.
     "sweep claims": {"task": "sensors.tasks.sweep_claims", "schedule": crontab(), "options": {"expires": 60}},
+    "forget sessions": {
+        "task": "fleet.tasks.forget_sessions",
+        "schedule": crontab(hour="3", minute="7"),
+        "options": {"expires": 3600},
+    },
     "prune telemetry": {
         "task": "telemetry.tasks.prune_telemetry",
         "schedule": crontab(hour="2", minute="37"),

@@ -5,11 +5,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from allauth.usersessions.models import UserSession
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session as StoredSession
 from django.http import HttpRequest, HttpResponse
 
 from sensors.models import User
@@ -83,6 +84,15 @@ def end_sessions(user: User, *, but: str | None = None) -> int:
     for row in rows:
         row.end()
     return len(rows)
+
+
+def forget_sessions(*, now: datetime) -> int:
+    """Delete sessions whose time is over, with address and device of all that ended; return how many sessions."""
+    expired, _ = StoredSession.objects.filter(expire_date__lt=now).delete()
+    # Of a login that is going on the one is there before the other.
+    ended = UserSession.objects.exclude(session_key__in=StoredSession.objects.values("session_key"))
+    ended.filter(last_seen_at__lt=now - timedelta(hours=1)).delete()
+    return expired
 
 
 def device_name(user_agent: str) -> str:

@@ -81,8 +81,12 @@ class NewPasswordView(account.PasswordResetFromKeyView):
         return response
 
 
+@method_decorator(login_required, name="dispatch")
 class ActivateView(ActivateTOTPView):
-    """Switches the second factor on."""
+    """Switches the second factor on.
+
+    Only for who is logged in: allauth keeps in a session what anybody else sent, for when they are.
+    """
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Do it, and say so in the history."""
@@ -103,8 +107,9 @@ class DeactivateView(DeactivateTOTPView):
         return response
 
 
+@method_decorator(login_required, name="dispatch")
 class RecoveryCodesView(GenerateRecoveryCodesView):
-    """Makes new recovery codes; the older ones end."""
+    """Makes new recovery codes; the older ones end. Only for who is logged in, as above."""
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Do it, and say so in the history."""

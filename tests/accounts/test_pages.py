@@ -4,6 +4,7 @@ import re
 
 import allauth
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
@@ -75,6 +76,18 @@ def test_pages_of_links(ada):
     _, secret = services.create_invitation(network, role="viewer", author=None, now=timezone.now())
     check(browser.get(f"/invitations/{secret}/"))
     check(enter(ada).get(f"/invitations/{secret}/"))
+
+
+ACTIONS = ["/account/confirm/code/", "/account/sessions/1/end/", "/account/sessions/end-others/", "/login/code/"]
+
+
+@pytest.mark.parametrize("path", [*OPEN, *CLOSED, *CONFIRMED, *WITH_CODES, *ACTIONS])
+def test_nobody_leaves_anything_behind(db, path):
+    # allauth would keep what was sent until one has logged in: two megabytes a request, of anybody.
+    browser = Client(headers={"user-agent": "x" * 10_000})
+    assert browser.get(path).status_code < 500
+    assert browser.post(path, {"anything": "x" * 10_000}).status_code < 500
+    assert not Session.objects.exists()
 
 
 def test_every_address_of_accounts_is_tried_here():

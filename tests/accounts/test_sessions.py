@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from fleet.accounts import sessions
@@ -100,3 +101,23 @@ def test_a_session_that_was_logged_out_is_not_listed(ada):
 )
 def test_a_device_is_named_in_words(user_agent, name):
     assert device_name(user_agent) == name
+
+
+def test_sessions_that_are_over_are_forgotten_with_their_addresses(ada):
+    here, over, ended = enter(ada), enter(ada), enter(ada)
+    now = timezone.now()
+    Session.objects.filter(session_key=over.session.session_key).update(expire_date=now - timedelta(seconds=1))
+    Session.objects.filter(session_key=ended.session.session_key).delete()
+    UserSession.objects.update(last_seen_at=now - timedelta(hours=2))
+    assert sessions.forget_sessions(now=now) == 1
+    assert [row.session_key for row in UserSession.objects.all()] == [here.session.session_key]
+    assert Session.objects.count() == 1
+    assert here.is_in
+
+
+def test_a_session_of_just_now_is_kept_in_mind(ada):
+    browser = enter(ada)
+    Session.objects.all().delete()
+    sessions.forget_sessions(now=timezone.now())
+    assert UserSession.objects.filter(user=ada).count() == 1
+    assert not browser.is_in
