@@ -32,6 +32,12 @@ BEGIN
     UPDATE sensors_auditentry SET changes = jsonb_set(changes, '{password}', '["(hidden)", "(hidden)"]')
     WHERE changes ? 'password';
     DROP TABLE auditlog_logentry;
+    -- With it go the permissions that groups have for the log.
+    UPDATE auth_permission SET
+        codename = replace(codename, 'logentry', 'auditentry'), name = replace(name, 'log entry', 'audit entry')
+    WHERE content_type_id = (SELECT id FROM django_content_type WHERE app_label = 'auditlog' AND model = 'logentry');
+    UPDATE django_content_type SET app_label = 'sensors', model = 'auditentry'
+    WHERE app_label = 'auditlog' AND model = 'logentry';
 END $$;
 
 CREATE FUNCTION sensors_keep_audit_entry() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -50,6 +56,12 @@ CREATE TRIGGER keep_entry BEFORE UPDATE OR DELETE ON sensors_auditentry
     FOR EACH ROW EXECUTE FUNCTION sensors_keep_audit_entry();
 """
 BACKWARD = """
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM sensors_auditentry) THEN
+        RAISE EXCEPTION 'the way back deletes the audit log; restore the backup from before the upgrade instead';
+    END IF;
+END $$;
 DROP TRIGGER complete_entry ON sensors_auditentry;
 DROP TRIGGER keep_entry ON sensors_auditentry;
 DROP FUNCTION sensors_complete_audit_entry, sensors_keep_audit_entry;
@@ -59,6 +71,7 @@ DROP FUNCTION sensors_complete_audit_entry, sensors_keep_audit_entry;
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('auth', '0012_alter_user_first_name_max_length'),
         ('contenttypes', '0002_remove_content_type_name'),
         ('sensors', '0007_token_scopes'),
     ]
