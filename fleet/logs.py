@@ -1,6 +1,7 @@
 """Structured logs of every process: one line an event on stderr, JSON in production."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -11,6 +12,22 @@ Event = MutableMapping[str, Any]
 
 # Keys whose values never reach a log line, wherever they come from.
 SECRET_KEYS = frozenset({"password", "token", "authorization", "cookie", "secret", "secret_key", "x-api-key"})
+
+
+# Whoever has the rest of these paths may do what the link is for.
+_SECRET_PATH: Final = re.compile(r"^(/invitations/|/password/new/(?!done/))[^/]+")
+
+
+def without_secrets(path: str) -> str:
+    """Return the path of a request without the secret of a link."""
+    return _SECRET_PATH.sub(r"\1…", path)
+
+
+def hide_links(record: logging.LogRecord) -> bool:
+    """Let the record pass, without the secrets of links among its arguments."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(without_secrets(each) if isinstance(each, str) else each for each in record.args)
+    return True
 
 
 def hide_secrets(_logger: Any, _method: str, event: Event) -> Event:
@@ -76,6 +93,8 @@ def configure(options: dict[str, Any]) -> None:
     root.setLevel(options["level"])
     # The request log tells of every answer, and of a defect with its traceback.
     logging.getLogger("django.request").setLevel(logging.CRITICAL)
+    # It names the paths of forms that were refused; the reason is worth a line.
+    logging.getLogger("django.security.csrf").addFilter(hide_links)
     # Their own lines repeat what the request log says, or tell of every task of every second.
     for name in (
         "daphne.http_protocol",

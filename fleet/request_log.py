@@ -1,6 +1,5 @@
 """One line a request: who, what, how it ended, how long it took; never a query string, a body or a header."""
 
-import re
 import time
 from typing import Any, Final
 
@@ -10,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django_structlog import signals
 from django_structlog.middlewares import RequestMiddleware
 
-# Whoever has the rest of these paths may do what the link is for.
-_SECRET_PATH: Final = re.compile(r"^(/invitations/|/password/new/(?!done/))[^/]+")
+from fleet.logs import without_secrets
+
 # Probes come every few seconds and say the same; a failed one is logged.
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 # A broker asks with every message; refused logins have a line of their own (sensors/broker/refusals.py).
@@ -41,8 +40,7 @@ class RequestLogMiddleware(RequestMiddleware):
     @staticmethod
     def format_request(request: HttpRequest) -> str:
         """Return method and path, without the secrets of links."""
-        path = _SECRET_PATH.sub(r"\1…", request.path)
-        return f"{request.method} {path}"
+        return f"{request.method} {without_secrets(request.path)}"
 
 
 @receiver([signals.bind_extra_request_finished_metadata, signals.bind_extra_request_failed_metadata])

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from sensors import services
@@ -139,5 +140,12 @@ def test_the_log_has_no_secret(network, caplog):
     _, secret = invite(network)
     Browser().get(path_of(secret))
     Browser().post(path_of(secret), NEW)
+    assert secret not in caplog.text
+    assert "POST /invitations/…/" in caplog.text
+
+
+def test_the_log_has_no_secret_of_a_form_that_was_refused(network, caplog):
+    _, secret = invite(network)
+    assert Client(enforce_csrf_checks=True).post(path_of(secret), NEW).status_code == 403
     assert secret not in caplog.text
     assert "POST /invitations/…/" in caplog.text
