@@ -25,7 +25,7 @@ from fleet.accounts.forms import EmailForm, NewUserForm
 from fleet.accounts.sessions import end_session, end_sessions, sessions_of
 from fleet.login import limit_attempts
 from sensors import mail, services
-from sensors.api.throttles import RegistrationThrottle
+from sensors.api.throttles import MailThrottle, RegistrationThrottle
 from sensors.errors import DomainError, NotFound
 from sensors.models import Invitation, Membership, Role, User
 from sensors.queries import invitation_state
@@ -126,9 +126,15 @@ def change_email(request: HttpRequest) -> HttpResponse:
     """Change the address to which links are sent; the old one is told."""
     user = _user(request)
     form = EmailForm(request.POST if request.method == "POST" else None, initial={"email": user.email})
+    before = user.email
+    if form.is_valid() and before not in ("", form.cleaned_data["email"]):
+        try:
+            limit_attempts(request, MailThrottle(), user.get_username(), what="to send mail")
+        except ValidationError as error:
+            form.add_error("email", error)
     if not form.is_valid():
         return render(request, "dashboard/account_email.html", {"form": form})
-    before, now = user.email, form.cleaned_data["email"]
+    now = form.cleaned_data["email"]
     if now != before:
         # Links that went to the older address end with it: their hash holds it.
         user.email = now

@@ -1,12 +1,13 @@
 """Invitations into a network, and handing it over, over HTTP."""
 
+import time
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,6 +17,7 @@ from sensors.api.filters import refuse_unknown_parameters
 from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, caller, require_whole, visible_network, visible_or_404
 from sensors.api.serializers import MemberSerializer, StrictSerializer, TextField
+from sensors.api.throttles import MAX_MAILED_AN_HOUR, MailThrottle
 from sensors.models import Invitation, InvitationState, Network, Role, User
 from sensors.queries import invitation_state, owner_ids
 from sensors.services.invitations import DEFAULT_DAYS, MAX_DAYS
@@ -159,6 +161,8 @@ class InvitationsView(APIView):
         serializer = InvitationSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         author = caller(request)
+        if serializer.validated_data["email"]:
+            _count_mail(author)
         invitation, secret = services.create_invitation(
             network, **serializer.validated_data, author=author, now=timezone.now()
         )
@@ -282,6 +286,14 @@ def mail_invitation(invitation: Invitation, url: str) -> bool:
     )
     mail.send_text(invitation.email, subject=f"Invitation to {invitation.network.name}", text=text)
     return True
+
+
+def _count_mail(author: User) -> None:
+    """Raise Throttled where the author has invited too many by mail."""
+    throttle = MailThrottle()
+    if not throttle.attempt("", author.get_username(), now_s=time.time()):
+        why = f"You have sent {MAX_MAILED_AN_HOUR} mails within an hour. Make links without an e-mail address, or wait."
+        raise Throttled(throttle.wait(), why)
 
 
 def _invitations(network: Network) -> QuerySet[Invitation]:

@@ -15,6 +15,8 @@ from sensors.api.counters import counters
 _PERIODS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Attempts from one address with any names: a household or office shares one, a password list needs far more.
 _ADDRESS_SHARE: Final = 10
+# Anybody may make a network and name any address, and the service shall not send their advertisements.
+MAX_MAILED_AN_HOUR: Final = 50
 # Names kept in memory; a flood of them forgets the oldest instead of filling it.
 _LOCAL_KEYS: Final = 10_000
 # A process asks Redis for so many parts of a limit at a time: of 12,000 a minute for 60. What it does not use of its
@@ -194,6 +196,15 @@ class CodeThrottle(AttemptThrottle):
         """Count one attempt; return whether it is within the limit of a quarter of an hour."""
         self.window_s = max(self.window_s, 900)
         return self.take(f"code:{_digest(name)}", at_most=self.requests, now_s=now_s)
+
+
+class MailThrottle(AttemptThrottle):
+    """Mails to addresses that one user names, so many in an hour, whatever becomes of what they were sent for."""
+
+    def attempt(self, address: str, name: str, *, now_s: float) -> bool:
+        """Count one mail of the user `name`; return whether it is within the limit."""
+        self.window_s = 3600
+        return self.take(f"mail:{_digest(name)}", at_most=MAX_MAILED_AN_HOUR, now_s=now_s)
 
 
 def _digest(name: str) -> str:

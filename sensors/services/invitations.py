@@ -16,8 +16,6 @@ from sensors.services.networks import lock_members, set_member
 
 DEFAULT_DAYS: Final = 7
 MAX_DAYS: Final = 90
-# Anybody may make a network, and the service shall not send their advertisements.
-MAX_MAILED_AN_HOUR: Final = 50
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
 _REFUSALS: Final = {
     InvitationState.ACCEPTED: "This invitation was used already; each works once.",
@@ -37,8 +35,7 @@ def create_invitation(
 ) -> tuple[Invitation, str]:
     """Return the new invitation and its secret, which is stored nowhere and never shown again.
 
-    author: whose rights stand behind it; None for a shell. Raises Invalid, naming the field, and Conflict where the
-    author has invited too many by mail within an hour.
+    author: whose rights stand behind it; None for a shell. Raises Invalid, naming the field.
     """
     if role not in Role.values:
         raise Invalid(f"{role!r} is none of {', '.join(Role.values)}.", field="role")
@@ -52,8 +49,6 @@ def create_invitation(
     clean(invitation, "email")
     with transaction.atomic():
         lock_members(network)
-        if email and author is not None:
-            _refuse_many(author, now=now)
         invitation.save(force_insert=True)
     return invitation, secret
 
@@ -113,15 +108,6 @@ def accept_invitation(secret: str, *, user: User, now: datetime) -> tuple[Member
         invitation.accepted_by, invitation.accepted_at = user, now
         invitation.save(update_fields=["accepted_by", "accepted_at"])
         return membership, True
-
-
-def _refuse_many(author: User, *, now: datetime) -> None:
-    lately = Invitation.objects.filter(created_by=author, created_at__gt=now - timedelta(hours=1)).exclude(email="")
-    if lately.count() >= MAX_MAILED_AN_HOUR:
-        raise Conflict(
-            f"You have invited {MAX_MAILED_AN_HOUR} people by mail within an hour. Make links without an e-mail"
-            " address, or wait."
-        )
 
 
 def _digest(secret: str) -> str:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from fleet.accounts.links import password_link
 from sensors import services
+from sensors.api import throttles
 from tests.accounts.people import PASSWORD, Browser, enter, mailed, switch_on
 from tests.api.callers import make_network, make_user
 
@@ -115,6 +116,17 @@ def test_a_change_of_address_tells_the_old_one_and_asks_first(ada):
     assert "no address" in browser.post("/account/email/", {"email": "no address"}).content.decode()
     ada.refresh_from_db()
     assert ada.email == "other@example.org"
+
+
+def test_changing_the_address_fills_nobodys_mail(ada, monkeypatch):
+    monkeypatch.setattr(throttles, "MAX_MAILED_AN_HOUR", 2)
+    browser = enter(ada)
+    browser.confirm(password=PASSWORD)
+    answers = [browser.post("/account/email/", {"email": f"{number}@example.org"}) for number in range(3)]
+    assert [answer.status_code for answer in answers] == [302, 302, 200]
+    assert "Too many attempts to send mail" in answers[-1].content.decode()
+    ada.refresh_from_db()
+    assert ada.email == "1@example.org"
 
 
 def test_the_menu_leads_to_the_account(ada):

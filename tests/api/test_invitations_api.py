@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from sensors import services
+from sensors.api import throttles
 from sensors.errors import Conflict
 from sensors.models import AuditEntry, Invitation, Membership, Role, User
-from sensors.services import invitations
 from tests.api.callers import Caller, listed, make_network, make_user
 from tests.waiting import wait_until
 
@@ -62,10 +62,24 @@ class TestInvitations:
         assert world.owner.post(path, {"role": "viewer", "email": "x@example.org"}).json()["mailed"] is False
 
     def test_nobody_advertises_by_mail_of_the_service(self, world, path, monkeypatch):
-        monkeypatch.setattr(invitations, "MAX_MAILED_AN_HOUR", 2)
+        monkeypatch.setattr(throttles, "MAX_MAILED_AN_HOUR", 2)
         body = {"role": "viewer", "email": "x@example.org"}
-        assert [world.owner.post(path, body).status_code for _ in range(3)] == [201, 201, 409]
+        assert [world.owner.post(path, body).status_code for _ in range(2)] == [201, 201]
+        refused = world.owner.post(path, body)
+        assert (refused.status_code, "without an e-mail address" in refused.json()["detail"]) == (429, True)
+        assert int(refused["Retry-After"]) > 0
         assert world.owner.post(path, {"role": "viewer"}).status_code == 201
+
+    def test_a_network_that_is_deleted_gives_no_mail_back(self, world, monkeypatch, unique):
+        monkeypatch.setattr(throttles, "MAX_MAILED_AN_HOUR", 2)
+        answers = []
+        for number in range(3):
+            slug = f"advertising-{number}-{unique}"
+            world.owner.post("networks/", {"slug": slug})
+            body = {"role": "viewer", "email": "x@example.org"}
+            answers.append(world.owner.post(f"networks/{slug}/invitations/", body).status_code)
+            assert world.owner.delete(f"networks/{slug}/").status_code == 204
+        assert answers == [201, 201, 429]
 
     def test_a_list_costs_the_same_for_many(self, world, path, django_assert_num_queries):
         services.set_member(world.network, user=world.operator.user, role=Role.OWNER)
