@@ -1,6 +1,7 @@
 """How many requests a caller may make; beyond that the answer is 429 with Retry-After."""
 
 import hashlib
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -33,6 +34,19 @@ def parse_rate(rate: str) -> tuple[int, int]:
     if period.strip()[:1] not in _PERIODS_S or not number.strip().isdigit() or int(number) < 1:
         raise ValueError(f'a throttle rate is like "100/s" or "12000/min", not {rate!r}')
     return int(number), _PERIODS_S[period.strip()[0]]
+
+
+def origin(address: str | None) -> str:
+    """Return under what an address is counted: of IPv6 its /64, of which every host may use all addresses."""
+    try:
+        found = ipaddress.ip_address((address or "").strip())
+    except ValueError:
+        return address or ""
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found), 64), strict=False))
 
 
 class WindowThrottle(BaseThrottle):
@@ -129,7 +143,7 @@ class CallerThrottle(WindowThrottle):
             return f"token:{digest[:32]}"
         if request.user and request.user.is_authenticated:
             return f"user:{request.user.pk}"
-        return f"address:{self.get_ident(request)}"
+        return f"address:{origin(self.get_ident(request))}"
 
 
 class AttemptThrottle(WindowThrottle):
@@ -144,6 +158,7 @@ class AttemptThrottle(WindowThrottle):
 
     def attempt(self, address: str, name: str, *, now_s: float) -> bool:
         """Count one attempt; return whether it is within the limits."""
+        address = origin(address)
         by_address = self.take(f"address:{address}", at_most=self.requests * _ADDRESS_SHARE, now_s=now_s)
         return self.take(f"{address}:{_digest(name)}", at_most=self.requests, now_s=now_s) and by_address
 

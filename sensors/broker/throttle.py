@@ -7,7 +7,7 @@ from typing import Final
 from django.conf import settings
 
 from sensors.api.counters import counters
-from sensors.api.throttles import parse_rate
+from sensors.api.throttles import origin, parse_rate
 
 # Wrong ones for one name from anywhere, and from one address for any names: a hall of sensors shares an address.
 _WIDE: Final = 10
@@ -36,7 +36,7 @@ class GuessThrottle:
         wide = limit * _WIDE
         limits = [(self._wide_key(f"name:{self._name}"), wide)] if self.by_name else []
         if self.address:
-            limits = [(self._pair_key(), limit), *limits, (self._wide_key(f"address:{self.address}"), wide)]
+            limits = [(self._pair_key(), limit), *limits, (self._wide_key(f"address:{self._origin}"), wide)]
         read = counters().read([*(key for key, _ in limits), self._known_key()])
         if read is None:
             return False
@@ -50,7 +50,7 @@ class GuessThrottle:
         _, window_s = self._rate()
         keys = [self._wide_key(f"name:{self._name}")]
         if self.address:
-            keys += [self._pair_key(), self._wide_key(f"address:{self.address}")]
+            keys += [self._pair_key(), self._wide_key(f"address:{self._origin}")]
         for key in keys:
             counters().count(key, window_s=window_s)
 
@@ -64,15 +64,19 @@ class GuessThrottle:
         # It may be anything, of any length.
         return hashlib.sha256(self.username.encode(errors="replace")).hexdigest()[:32]
 
+    @property
+    def _origin(self) -> str:
+        return origin(self.address)
+
     def _rate(self) -> tuple[int, int]:
         return parse_rate(settings.BROKER_LOGIN_THROTTLE)
 
     def _pair_key(self) -> str:
-        return self._wide_key(f"{self.address}:{self._name}")
+        return self._wide_key(f"{self._origin}:{self._name}")
 
     def _wide_key(self, what: str) -> str:
         _, window_s = self._rate()
         return f"fleet:throttle:broker:{what}:{int(self.now_s // window_s)}"
 
     def _known_key(self) -> str:
-        return f"fleet:broker:known:{self.address}:{self._name}"
+        return f"fleet:broker:known:{self._origin}:{self._name}"

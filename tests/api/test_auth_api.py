@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from sensors import services
+from sensors.api.throttles import origin
 from sensors.models import AccessToken
 from tests.api.callers import Caller, make_user
 
@@ -237,6 +238,25 @@ def test_upper_case_does_not_buy_more_attempts(strict, address):
 def test_many_names_from_one_address_are_stopped_too(strict, address):
     statuses = [log_in(address, f"name-{number}", "wrong").status_code for number in range(31)]
     assert statuses == [401] * 30 + [429]
+
+
+def test_another_ipv6_address_of_the_same_host_buys_no_more_attempts(strict, user, address):
+    place = ipaddress.ip_network((int(ipaddress.ip_address(address)), 64), strict=False)
+    assert [log_in(str(place[number]), user.username, "wrong").status_code for number in range(4)] == [401] * 3 + [429]
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("no address", "no address"),
+        (None, ""),
+    ],
+)
+def test_what_an_address_is_counted_as(address, counted):
+    assert origin(address) == counted
 
 
 def test_the_login_page_shares_the_limit(strict, user, address):

@@ -17,8 +17,8 @@ def guess(broker, name, address, number, password="wrong") -> None:
 
 @pytest.fixture
 def addresses(unique):
-    """Addresses that no other test guesses from."""
-    return [f"2001:db8:{unique[:4]}:{unique[4:8]}::{number:x}" for number in range(40)]
+    """Addresses of different places, that no other test guesses from."""
+    return [f"2001:db8:{unique[:4]}:{unique[4:6]}{number:02x}::1" for number in range(40)]
 
 
 @pytest.fixture
@@ -34,6 +34,14 @@ def test_after_some_wrong_passwords_nobody_looks_at_the_next(broker, login, name
     monkeypatch.setattr(logins, "_secret_of", looked.append)
     guess(broker, name, addresses[0], 1, login.password)
     assert looked == []
+
+
+@pytest.mark.usefixtures("_slow_window")
+def test_another_address_of_the_same_host_is_no_other_place(broker, login, name, addresses):
+    place = addresses[0].removesuffix("1")
+    for number in range(5):
+        guess(broker, name, f"{place}{number}", 1)
+    guess(broker, name, f"{place}ffff:1", 1, login.password)
 
 
 @pytest.mark.usefixtures("_slow_window")
