@@ -104,7 +104,8 @@ class AccessToken(AbstractAuthToken):
     def limits(self) -> TokenLimits:
         """What it allows."""
         ids = None if self.network_ids is None else frozenset(self.network_ids)
-        return TokenLimits(TokenScope(self.scope).role, ids, name=str(self))
+        # What has no name of its own has its user's, which may be longer than an audit entry holds.
+        return TokenLimits(TokenScope(self.scope).role, ids, name=str(self)[:100])
 
     def __str__(self) -> str:
         return self.name or f"token of {self.user}"

@@ -303,3 +303,13 @@ def test_a_format_that_is_none_is_named_and_pages_are_for_the_list(world):
     assert "xlsx" in world.owner.get(f"{ENTRIES}export/?format=xlsx").json()["format"][0]
     assert "limit" in world.owner.get(f"{ENTRIES}export/?limit=3").json()
     assert "format" in world.owner.get(f"{ENTRIES}?format=csv").json()
+
+
+def test_a_token_without_a_name_records_whosever_it_is(db, unique):
+    user = User.objects.create_user(unique + "n" * (150 - len(unique)))
+    _, secret = services.create_token(user, days=1)
+    program = Caller()
+    program.headers["Authorization"] = f"Bearer {secret}"
+    assert program.post("networks/", {"slug": f"n-{unique}"}).status_code == 201
+    entry = AuditEntry.objects.filter(network_slug=f"n-{unique}").first()
+    assert (entry.actor_name, entry.token_name) == (user.username, f"token of {user.username}"[:100])
