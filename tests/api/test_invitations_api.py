@@ -258,6 +258,12 @@ class TestCommand:
         call_command("invite", *arguments, stdout=out)
         return out.getvalue().strip()
 
+    def test_a_link_that_leads_nowhere_is_not_sent(self, world, settings):
+        settings.PUBLIC_URL = ""
+        with pytest.raises(CommandError, match="PUBLIC_URL"):
+            self.run(world.network.slug, "--email", "grace@example.org")
+        assert not Invitation.objects.exists()
+
     def test_it_prints_a_link_that_works(self, world, settings):
         settings.PUBLIC_URL = "https://fleet.example.org"
         link = self.run(world.network.slug, "--role", "operator")

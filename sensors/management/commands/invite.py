@@ -4,6 +4,7 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
@@ -18,8 +19,8 @@ from sensors.services.invitations import DEFAULT_DAYS, MAX_DAYS
 class Command(BaseCommand):
     """Invite somebody into a network: print a link that works once, for who has an account and who has none.
 
-    Without PUBLIC_URL it is a path only: put the service's address before it. Invitations are listed and withdrawn in
-    the dashboard (Networks, Members, Invite by link) and over REST.
+    Without PUBLIC_URL it is a path only, which is not mailed: put the service's address before it. Invitations are
+    listed and withdrawn in the dashboard (Networks, Members, Invite by a link) and over REST.
     """
 
     help = __doc__
@@ -37,6 +38,8 @@ class Command(BaseCommand):
         found = Network.objects.filter(slug=network).first()
         if found is None:
             raise CommandError(f"There is no network {network!r}.")
+        if email and not settings.PUBLIC_URL:
+            raise CommandError("Set PUBLIC_URL, or the mail would not say at which address the link is; or go without.")
         try:
             invitation, secret = create_invitation(
                 found, role=role, author=None, email=email, days=days, now=timezone.now()
