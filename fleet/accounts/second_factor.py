@@ -54,6 +54,14 @@ def check_code(request: HttpRequest, user: User, code: str) -> Authenticator | N
             return None
 
 
+def use_up(user: User, code: str) -> None:
+    """Let the code by which the app was tried open nothing more."""
+    with transaction.atomic():
+        row = Authenticator.objects.select_for_update().filter(user=user, type=Authenticator.Type.TOTP).first()
+        if row is not None:
+            _opens_totp(row, code)
+
+
 def turn_off(user: User) -> bool:
     """End the second factor of `user`, for whom staff know; return whether there was one."""
     with transaction.atomic():

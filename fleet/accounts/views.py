@@ -91,6 +91,7 @@ class ActivateView(ActivateTOTPView):
     def form_valid(self, form: Any) -> HttpResponse:
         """Do it, and say so in the history."""
         response = super().form_valid(form)
+        second_factor.use_up(_user(self.request), form.cleaned_data["code"])
         second_factor.audit(_user(self.request), "on")
         return response
 

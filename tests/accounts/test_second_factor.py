@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from fleet.accounts import second_factor
 from fleet.accounts.links import password_link
 from sensors.models import AuditEntry
-from tests.accounts.people import PASSWORD, Browser, enter, fresh_address, set_by, switch_on
+from tests.accounts.people import PASSWORD, Browser, Phone, enter, fresh_address, set_by, switch_on
 from tests.api.callers import Caller
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +37,18 @@ def test_a_login_takes_the_password_and_then_the_code(ada, armed):
     assert not browser.is_in
     assert browser.post("/login/code/", {"code": phone.code()})["Location"] == "/alerts/"
     assert browser.is_in
+
+
+def test_the_code_that_switched_it_on_logs_nobody_in(ada):
+    browser = enter(ada)
+    browser.confirm(password=PASSWORD)
+    phone = Phone(browser.get("/account/two-factor/").context["form"].secret)
+    seen = phone.code()
+    assert browser.post("/account/two-factor/", {"code": seen}).status_code == 302
+    other = Browser()
+    other.log_in(ada.username)
+    other.post("/login/code/", {"code": seen})
+    assert not other.is_in
 
 
 def test_a_code_is_taken_once(ada, armed):
