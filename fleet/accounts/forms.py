@@ -10,6 +10,7 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 
 from fleet.accounts.second_factor import check_code
 from fleet.login import limit_attempts
@@ -153,3 +154,12 @@ class NewUserForm(Plain, UserCreationForm):
     class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "email")
+
+    def save_if_free(self) -> User | None:
+        """Return the new user; None, and an error beside the field, where somebody was quicker with the name."""
+        try:
+            with transaction.atomic():
+                return self.save()
+        except IntegrityError:
+            self.add_error("username", "A user with that username already exists.")
+            return None

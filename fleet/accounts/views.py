@@ -83,7 +83,7 @@ class NewPasswordView(account.PasswordResetFromKeyView):
 
 @method_decorator(login_required, name="dispatch")
 class ActivateView(ActivateTOTPView):
-    """Switches the second factor on.
+    """Switches the second factor on; one's other sessions end, which began without it.
 
     Only for who is logged in: allauth keeps in a session what anybody else sent, for when they are.
     """
@@ -93,6 +93,7 @@ class ActivateView(ActivateTOTPView):
         response = super().form_valid(form)
         second_factor.use_up(_user(self.request), form.cleaned_data["code"])
         second_factor.audit(_user(self.request), "on")
+        end_sessions(_user(self.request), but=self.request.session.session_key)
         return response
 
 
@@ -183,8 +184,8 @@ def register(request: HttpRequest) -> HttpResponse:
     if not settings.SELF_REGISTRATION:
         return render(request, "dashboard/register_closed.html", status=403)
     form = NewUserForm(request.POST or None)
-    if request.method == "POST" and _within_limit(request, form) and form.is_valid():
-        login(request, form.save(), backend=_BACKEND)
+    if request.method == "POST" and _within_limit(request, form) and form.is_valid() and (user := form.save_if_free()):
+        login(request, user, backend=_BACKEND)
         return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
     return render(request, "dashboard/register.html", {"form": form})
 
@@ -217,8 +218,11 @@ def _accept(request: HttpRequest, found: Invitation, secret: str) -> HttpRespons
     if not (_within_limit(request, form) and form.is_valid()):
         return _show(request, found, form)
     with transaction.atomic():
-        user = form.save()
-        services.accept_invitation(secret, user=user, now=now)
+        user = form.save_if_free()
+        if user is not None:
+            services.accept_invitation(secret, user=user, now=now)
+    if user is None:
+        return _show(request, found, form)
     login(request, user, backend=_BACKEND)
     return _to_network(request, found)
 

@@ -9,9 +9,11 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
+from fleet.accounts.forms import NewUserForm
 from fleet.accounts.links import password_link
 from sensors import services
 from sensors.api import throttles
+from sensors.models import User
 from tests.accounts.people import PASSWORD, Browser, enter, mailed, switch_on
 from tests.api.callers import make_network, make_user
 
@@ -143,6 +145,14 @@ class TestRegistering:
         answer = Browser().post("/register/", self.BODY)
         assert answer.status_code == 403
         assert "Ask the owner of a network for an invitation" in answer.content.decode()
+
+    def test_who_is_second_with_a_name_is_told_so(self, db):
+        form = NewUserForm(self.BODY)
+        assert form.is_valid()
+        first = User.objects.create_user(self.BODY["username"])
+        assert form.save_if_free() is None
+        assert form.errors["username"] == ["A user with that username already exists."]
+        assert User.objects.filter(username=first.username).get() == first
 
     def test_whoever_registers_is_logged_in_and_sees_nothing_yet(self, db, settings):
         settings.SELF_REGISTRATION = True

@@ -51,6 +51,13 @@ def test_the_code_that_switched_it_on_logs_nobody_in(ada):
     assert not other.is_in
 
 
+def test_switching_it_on_ends_the_sessions_that_began_without_it(ada):
+    elsewhere, browser = enter(ada), enter(ada)
+    switch_on(browser)
+    assert browser.is_in
+    assert not elsewhere.is_in
+
+
 def test_a_code_is_taken_once(ada, armed):
     _, phone, _ = armed
     code = phone.code()
