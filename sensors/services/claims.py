@@ -48,7 +48,7 @@ _OVER: Final = "To begin anew, make a new proof and claim again."
 
 
 class WrongCode(Forbidden):
-    """The code is none that lets a device ask; it looks like any other refusal."""
+    """There is no such code; it looks like any other refusal, and counts as a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,8 @@ def present_claim(
 ) -> Login | None:
     """Return the device's login once it was admitted; None while it waits. The same call again is the poll.
 
-    Raises WrongCode, Forbidden for who was refused (both say the same), Gone when the login was fetched and used or
+    Raises WrongCode for a code that there is not, Forbidden for one that has ended and for who was refused (both say
+    the same), Gone when the login was fetched and used or
     is not the sensor's any more, and Conflict when too many wait by this code. What is known of the identifier in
     other networks changes nothing of the answer.
     """
@@ -133,9 +134,10 @@ def present_claim(
         raise WrongCode(_REFUSAL)
     claim = found.claims.filter(identifier=identifier, proof_hash=hash_proof(proof)).first()
     if claim is None:
-        # Who asked while the code was good is answered as was decided, also when it is not any more.
+        # Who asked while the code was good is answered as was decided, also when it is not any more. Who asks for the
+        # first time by one that has ended is no guesser: a delivery of devices may have come too late.
         if found.state(now=now) != ClaimCodeState.ACTIVE:
-            raise WrongCode(_REFUSAL)
+            raise Forbidden(_REFUSAL)
         _add_claim(found, identifier, proof, name=name, labels=labels or {}, address=address, now=now)
         return None
     if now - claim.last_asked_at >= _NOTED_EVERY:
@@ -259,7 +261,7 @@ def _add_claim(
     with transaction.atomic():
         # One after the other, so that no flood passes the limit, and none is added to a code while it is revoked.
         if _locked_code(code.pk).state(now=now) != ClaimCodeState.ACTIVE:
-            raise WrongCode(_REFUSAL)
+            raise Forbidden(_REFUSAL)
         if code.claims.filter(state=ClaimState.WAITING).count() >= settings.CLAIMS_PER_CODE:
             raise Conflict("Too many devices wait by this code; ask again when somebody has decided on them.")
         # The same request may have been sent twice at once.

@@ -5,7 +5,9 @@ import logging
 import uuid
 
 import pytest
+from django.utils import timezone
 
+from sensors.models import ClaimCode
 from tests.api.callers import listed
 from tests.api.claiming import ask, make_code, waiting
 
@@ -51,6 +53,16 @@ def test_wrong_codes_are_counted_while_redis_is_away(world, code, settings):
     address = fresh_address()
     assert [ask(world, "WRONG", address=address).status_code for _ in range(4)] == [403, 403, 403, 429]
     assert ask(world, code, address=fresh_address()).status_code == 202
+
+
+@pytest.mark.usefixtures("_three_a_day")
+def test_a_delivery_that_comes_after_its_codes_end_locks_nobody_out(world, code):
+    ended = make_code(world.operator, world.network)
+    ClaimCode.objects.filter(prefix=ended[:4]).update(revoked_at=timezone.now())
+    address = fresh_address()
+    for number in range(5):
+        assert ask(world, ended, identifier=f"late-{number}", address=address).status_code == 403
+    assert ask(world, code, address=address).status_code == 202
 
 
 def test_who_was_refused_is_not_taken_for_a_guesser(world, code, caplog):
