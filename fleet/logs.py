@@ -30,6 +30,12 @@ def hide_links(record: logging.LogRecord) -> bool:
     return True
 
 
+def leave_out_traceback(record: logging.LogRecord) -> bool:
+    """Let the record pass, as one line."""
+    record.exc_info = None
+    return True
+
+
 def hide_secrets(_logger: Any, _method: str, event: Event) -> Event:
     """Return the event with the values of secret keys replaced."""
     for key in event:
@@ -93,6 +99,8 @@ def configure(options: dict[str, Any]) -> None:
     root.setLevel(options["level"])
     # The request log tells of every answer, and of a defect with its traceback.
     logging.getLogger("django.request").setLevel(logging.CRITICAL)
+    # Anybody can ask for another host; the line says which, and where ALLOWED_HOSTS lacks one it is worth having.
+    logging.getLogger("django.security.DisallowedHost").addFilter(leave_out_traceback)
     # It names the paths of forms that were refused; the reason is worth a line.
     logging.getLogger("django.security.csrf").addFilter(hide_links)
     # Their own lines repeat what the request log says, or tell of every task of every second.

@@ -183,6 +183,12 @@ class TestRequestLog:
         assert any(line.get("code") == 401 for line in lines)
         assert "my-password" not in str(lines) + caplog.text
 
+    def test_a_host_that_is_none_of_ours_is_one_line_without_a_traceback(self, client, caplog):
+        assert client.get("/login/", headers={"Host": "elsewhere.example"}).status_code == 400
+        (record,) = [record for record in caplog.records if record.name == "django.security.DisallowedHost"]
+        assert "elsewhere.example" in record.getMessage()
+        assert record.exc_info is None
+
     def test_a_probe_that_succeeds_is_not_logged(self, client, lines):
         client.get("/healthz")
         assert [line for line in lines if line["event"] == "request_finished" and line["code"] < 400] == []
