@@ -93,12 +93,12 @@ def csv_head() -> bytes:
 
 
 def csv_lines(entries: "Iterable[AuditEntry]") -> Iterator[bytes]:
-    """Yield a line for each changed field of each entry."""
+    """Yield a line for each changed field of each entry, and one for an entry without any."""
     for entry in entries:
         values = entry_as_dict(entry)
         first = [_cell(values[name]) for name in _COLUMNS]
-        for change in values["changes"]:
-            yield _csv_line([*first, *(_cell(change[name]) for name in _FIELD_COLUMNS)])
+        for change in values["changes"] or [{}]:
+            yield _csv_line([*first, *(_cell(change.get(name)) for name in _FIELD_COLUMNS)])
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:

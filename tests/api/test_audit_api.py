@@ -273,6 +273,14 @@ def test_csv_has_a_line_for_each_changed_field_and_no_formula(world):
     }
 
 
+def test_csv_leaves_out_no_entry_that_changed_no_field(db):
+    user = make_user()
+    AuditEntry.objects.log_create(user, force_log=True, action=AuditEntry.Action.ACCESS)
+    lines = list(history.csv_lines(AuditEntry.objects.filter(action=AuditEntry.Action.ACCESS)))
+    assert len(lines) == 1
+    assert lines[0].decode().strip().endswith("user," + str(user) + ",,,,")
+
+
 def test_the_command_writes_the_same(world, capsysbinary):
     owner = world.owner
     made_sensor(world)
