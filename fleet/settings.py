@@ -6,7 +6,7 @@ Unsafe values do not start in production: see `fleet/checks.py`.
 
 import logging
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from corsheaders.defaults import default_headers
@@ -135,7 +135,7 @@ if DATABASE_POOL_SIZE:
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 MQTT_URL = env.str("MQTT_URL", default="mqtt://127.0.0.1:1883")
 # Logins of the service itself, which no sensor may have: the broker would take the one for the other.
-MQTT_RESERVED_USERNAMES = frozenset({"fleet-bridge", "sensor", urlsplit(MQTT_URL).username or "fleet-bridge"})
+MQTT_RESERVED_USERNAMES = frozenset({"fleet-bridge", "sensor", unquote(urlsplit(MQTT_URL).username or "fleet-bridge")})
 # How simulated sensors log in, where they need another way than MQTT_URL's host without a login.
 MQTT_SENSOR_URL = env.str("MQTT_SENSOR_URL", default="")
 # Where sensors reach the broker by TLS, for the lines that the dashboard shows.
