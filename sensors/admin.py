@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from sensors import queries, services
 from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm, number_of
+from sensors.admin_credentials import CredentialActions
 from sensors.models import AccessToken, Gateway, Membership, Network, Role, Sensor, SensorCredential, User
 from sensors.services.networks import SETTINGS
 
@@ -248,7 +249,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 @admin.register(Sensor)
-class SensorAdmin(ServiceAdmin):
+class SensorAdmin(CredentialActions, ServiceAdmin):
     """Sensors; their configurations are on the pages of revisions."""
 
     form = SensorForm
@@ -279,7 +280,7 @@ class SensorAdmin(ServiceAdmin):
 
     @display(description="credential", label=LABEL_COLOURS)
     def credential_state(self, sensor: Sensor) -> str:
-        """Return how far its account at the broker is; it is issued on the sensor's page of the dashboard."""
+        """Return how far its account at the broker is; the list's actions issue and revoke it."""
         credential = SensorCredential.objects.filter(sensor=sensor).first() if sensor.pk else None
         return str(credential.state) if credential else "none"
 

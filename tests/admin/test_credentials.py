@@ -1,0 +1,60 @@
+"""Sensors' credentials in the admin: issued, rotated and revoked, each after a question."""
+
+import csv
+import io
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from sensors import services
+from sensors.models import SensorCredential
+from sensors.services.credentials import hashed_secrets
+
+
+def act(client, name, *sensors, confirmed=True):
+    data = {"action": name, "_selected_action": [sensor.pk for sensor in sensors]}
+    return client.post(reverse("admin:sensors_sensor_changelist"), data | ({"confirmed": "yes"} if confirmed else {}))
+
+
+def test_new_logins_are_a_file_after_a_question_and_the_next_ones_end_them(operator, fleet):
+    other = services.create_sensor(fleet.network, identifier="boiler-2")
+    page = act(operator, "issue_credentials", fleet.sensor, other, confirmed=False)
+    assert "Issue new credentials to these sensors?" in page.content.decode()
+    assert not SensorCredential.objects.exists()
+    answers = [act(operator, "issue_credentials", fleet.sensor, other) for _ in range(2)]
+    assert "no-store" in answers[0]["Cache-Control"]
+    first, second = (list(csv.DictReader(io.StringIO(answer.content.decode()))) for answer in answers)
+    assert [row["username"] for row in first] == [row["client_id"] for row in second] == ["boiler-1", "boiler-2"]
+    hashes = hashed_secrets()
+    assert all(hashes[row["username"]].matches(row["password"]) for row in second)
+    assert not any(hashes[row["username"]].matches(row["password"]) for row in first)
+
+
+def test_they_are_revoked_after_a_question_and_who_has_none_is_passed_over(operator, fleet):
+    other = services.create_sensor(fleet.network, identifier="boiler-2")
+    act(operator, "issue_credentials", fleet.sensor)
+    page = act(operator, "revoke_credentials", fleet.sensor, other, confirmed=False)
+    assert "Revoke the credentials" in page.content.decode()
+    assert hashed_secrets().keys() == {"boiler-1"}
+    answer = operator.get(act(operator, "revoke_credentials", fleet.sensor, other)["Location"])
+    assert "1 of 2 had a credential, which is revoked." in answer.content.decode()
+    assert not hashed_secrets()
+
+
+def test_a_login_of_the_service_is_refused_with_the_reason(operator, fleet):
+    other = services.create_sensor(fleet.network, identifier="sensor")
+    answer = operator.get(act(operator, "issue_credentials", fleet.sensor, other)["Location"])
+    assert "is a login of the service itself" in answer.content.decode()
+    assert not SensorCredential.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["issue_credentials", "revoke_credentials"])
+def test_who_may_only_look_has_no_such_action(client, fleet, django_user_model, name):
+    looker = django_user_model.objects.create_user("looker", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_sensor"))
+    services.issue_credential(fleet.sensor, author=None, now=fleet.sensor.created_at)
+    before = SensorCredential.objects.values().get()
+    client.force_login(looker)
+    act(client, name, fleet.sensor)
+    assert SensorCredential.objects.values().get() == before
