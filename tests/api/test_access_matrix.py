@@ -160,8 +160,8 @@ def test_each_caller_may_do_what_is_theirs_and_nothing_else(plant, name):
         with transaction.atomic():
             body = None if operation.body is None else json.dumps(plant.filled(operation.body))
             answer = Caller(**plant.headers[who]).send(
-                # Attempts to log in are limited by address.
-                method, plant.filled(path) + operation.query, body, REMOTE_ADDR=f"2001:db8::{number:x}",
+                # Attempts to log in are limited by address, of IPv6 by its /64.
+                method, plant.filled(path) + operation.query, body, REMOTE_ADDR=f"2001:db8:{number:x}::1",
             )  # fmt: skip
             transaction.set_rollback(True)
         answers[who], wanted[who] = answer.status_code, expected(name, kind)
