@@ -35,6 +35,7 @@ def test_a_token_is_made_shown_once_used_and_ended(site, world):
     assert program.get(f"sensors/{world.names[0]}/").status_code == 200
     assert program.patch(f"sensors/{world.names[0]}/", {"name": "x"}).status_code == 403
     shown.get_by_role("button", name="Close").last.click()
+    expect(shown).to_have_count(0)
     expect(row(page, "<i>page</i>")).to_contain_text(world.network.name)
     assert secret not in page.content()
 
