@@ -94,6 +94,7 @@ def connected_when_accepted(port: int, login: Login, *, again_after_s: float, wi
         client.close()
         if answer != REFUSED or time.monotonic() > deadline:
             raise RuntimeError(f"{login.username} was not let in within {within_s:g} s, but answered with {answer!r}")
+        # A broker tells nobody of a new account: who was refused can only ask again.
         time.sleep(again_after_s)
 
 
@@ -107,6 +108,7 @@ def await_closed(client: Client) -> None:
 def stay_out(port: int, login: Login, *, times: int = 1, pause_s: float = 0.0) -> None:
     """Try to log in `times` times, a pause before each; RuntimeError unless every one is refused."""
     for number in range(1, times + 1):
+        # That nothing lets it in again has no event: it is tried now and then for a while.
         time.sleep(pause_s)
         with closing(Client(login.username, login)) as client:
             answer = client.connect(port)

@@ -74,5 +74,6 @@ def _watch(installation: Installation) -> float:
             first, began_s = whole, before_s
         while waiting_samples(connection):
             assert time.monotonic() < deadline, "the queue of samples was not evaluated"
+            # Nor does it say when it is done: the queue is looked at, and a look costs the database.
             time.sleep(_LOOK_EVERY_S)
         return first / (time.monotonic() - began_s)

@@ -135,6 +135,7 @@ class Installation:
                 raise RuntimeError(f"{what} has ended. From {service.log_path}:\n{last_lines(service.log_path)}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{what} was not ready within {seconds:g} s")
+            # Whatever it is, in whichever process: there is no event that all of them have.
             time.sleep(_LOOK_EVERY_S)
 
     def now(self) -> datetime:

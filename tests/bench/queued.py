@@ -159,6 +159,7 @@ class Queue:
                 [sensor_id, at_s - 0.001, at_s + 0.001],
             ).fetchone():
                 assert time.monotonic() < deadline, f"message {number} was not stored within {DRAIN_S:g} s"
+                # The commit is what is timed, and the bridge must not be slowed by telling of it.
                 time.sleep(_LOOK_EVERY_S)
 
     def _count(self, connection: psycopg.Connection[Any]) -> tuple[datetime, int]:
