@@ -1,15 +1,12 @@
 """Who is behind a change: hands the request's user, token and address to the audit log."""
 
 from collections.abc import Callable
-from ipaddress import ip_address
-from typing import cast
 
 from auditlog.context import set_extra_data
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
-from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
 
+from sensors.api.addresses import client_address
 from sensors.models import User
 
 
@@ -31,19 +28,10 @@ class ActorMiddleware:
             "actor": SimpleLazyObject(lambda: request.user),
             "actor_name": lambda: _username(request),
             "token_name": lambda: _token_name(request),
-            "remote_addr": client_address(request),
+            "remote_addr": client_address(request) or None,
         }
         with set_extra_data(behind):
             return self.get_response(request)
-
-
-def client_address(request: HttpRequest) -> str | None:
-    """Return the address that the request comes from, behind NUM_PROXIES proxies; None where it is none."""
-    address = BaseThrottle().get_ident(cast(Request, request)) or ""
-    try:
-        return str(ip_address(address.strip()))
-    except ValueError:
-        return None
 
 
 def _username(request: HttpRequest) -> str:

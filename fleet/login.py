@@ -1,14 +1,14 @@
 """Logging in, by whatever door: the API, the login page and the admin share one limit of attempts."""
 
 import time
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from rest_framework.request import Request
 
+from sensors.api.addresses import client_address
 from sensors.api.throttles import AttemptThrottle, LoginThrottle
 from sensors.models import User
 
@@ -47,18 +47,13 @@ def limit_attempts(request: HttpRequest, throttle: AttemptThrottle, name: str, *
 
     The first one that is refused in its time is logged, so that guessing fills no disk.
     """
-    if throttle.attempt(address_of(request), name, now_s=time.time()):
+    if throttle.attempt(client_address(request), name, now_s=time.time()):
         return
     if throttle.is_first_refusal:
         _warn(request, f"too many attempts {what}", name)
     raise TooManyAttemptsError(throttle.wait() or 0.0, what=what)
 
 
-def address_of(request: HttpRequest) -> str:
-    """Return the address that a request came from, behind NUM_PROXIES proxies."""
-    return str(LoginThrottle().get_ident(cast(Request, request)))
-
-
 def _warn(request: HttpRequest, event: str, name: str) -> None:
     # Whoever bars addresses that guess (fail2ban) reads these lines.
-    log.warning(event, username=name[:_LOGGED_CHARACTERS], address=address_of(request))
+    log.warning(event, username=name[:_LOGGED_CHARACTERS], address=client_address(request))

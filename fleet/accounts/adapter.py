@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from fleet.login import address_of
 from sensors import mail
+from sensors.api.addresses import client_address
 from sensors.sealing import seal, unseal
 
 _PURPOSE: Final = "second factors"
@@ -45,11 +45,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that the request came from."""
-        try:
-            return str(ipaddress.ip_address(address_of(request)))
-        except ValueError:
-            # A socket of this machine has none.
-            return str(ipaddress.IPv6Address(0))
+        # A socket of this machine has none.
+        return client_address(request) or str(ipaddress.IPv6Address(0))
 
     def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
         """Send who was switched off while logging in back to the login."""

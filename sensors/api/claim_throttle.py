@@ -5,8 +5,9 @@ from typing import Any
 
 from rest_framework.request import Request
 
+from sensors.api.addresses import client_address, origin
 from sensors.api.counters import counters
-from sensors.api.throttles import WindowThrottle, local_counts, origin
+from sensors.api.throttles import WindowThrottle, local_counts
 
 
 class ClaimThrottle(WindowThrottle):
@@ -28,7 +29,7 @@ class ClaimThrottle(WindowThrottle):
 
     def _within(self, request: Request, *, by: int, at_most: int) -> bool:
         now_s = time.time()
-        key = self.key(f"address:{origin(self.get_ident(request))}", now_s)
+        key = self.key(f"address:{origin(client_address(request))}", now_s)
         number = counters().count(key, window_s=self.window_s, by=by)
         if number is None:
             number = local_counts.count(key, by)

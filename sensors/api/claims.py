@@ -1,6 +1,5 @@
 """Sensors that introduce themselves, over HTTP: what a device asks, and what operators decide."""
 
-import ipaddress
 import logging
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from sensors import queries, services
+from sensors.api.addresses import client_address
 from sensors.api.claim_serializers import (
     AdmittedSerializer,
     ApprovalSerializer,
@@ -138,7 +138,7 @@ class ClaimsView(APIView):
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
         throttle = ClaimThrottle()
-        address = _address(throttle.get_ident(request))
+        address = client_address(request)
         try:
             login = services.present_claim(values.pop("claim_code"), **values, address=address, now=timezone.now())
         except WrongCode:
@@ -306,11 +306,3 @@ def _decided(request: Request, ids: list[int], *, replace: bool | None) -> Respo
         {"id": each.id, "identifier": each.identifier, "state": each.state, "error": each.error} for each in results
     ]
     return Response({"decided": len(results) - failed, "failed": failed, "results": rendered})
-
-
-def _address(text: str | None) -> str:
-    """Return the address as text; empty for what a proxy or client made up."""
-    try:
-        return str(ipaddress.ip_address((text or "").strip()))
-    except ValueError:
-        return ""

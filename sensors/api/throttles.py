@@ -1,7 +1,6 @@
 """How many requests a caller may make; beyond that the answer is 429 with Retry-After."""
 
 import hashlib
-import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -11,6 +10,7 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from sensors.api.addresses import client_address, origin
 from sensors.api.counters import counters
 
 _PERIODS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -34,19 +34,6 @@ def parse_rate(rate: str) -> tuple[int, int]:
     if period.strip()[:1] not in _PERIODS_S or not number.strip().isdigit() or int(number) < 1:
         raise ValueError(f'a throttle rate is like "100/s" or "12000/min", not {rate!r}')
     return int(number), _PERIODS_S[period.strip()[0]]
-
-
-def origin(address: str | None) -> str:
-    """Return under what an address is counted: of IPv6 its /64, of which every host may use all addresses."""
-    try:
-        found = ipaddress.ip_address((address or "").strip())
-    except ValueError:
-        return address or ""
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((int(found), 64), strict=False))
 
 
 class WindowThrottle(BaseThrottle):
@@ -143,7 +130,7 @@ class CallerThrottle(WindowThrottle):
             return f"token:{digest[:32]}"
         if request.user and request.user.is_authenticated:
             return f"user:{request.user.pk}"
-        return f"address:{origin(self.get_ident(request))}"
+        return f"address:{origin(client_address(request))}"
 
 
 class AttemptThrottle(WindowThrottle):

@@ -6,8 +6,9 @@ from typing import Final
 
 from django.conf import settings
 
+from sensors.api.addresses import origin
 from sensors.api.counters import counters
-from sensors.api.throttles import origin, parse_rate
+from sensors.api.throttles import parse_rate
 
 # Wrong ones for one name from anywhere, and from one address for any names: a hall of sensors shares an address.
 _WIDE: Final = 10
