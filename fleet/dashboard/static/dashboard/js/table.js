@@ -54,6 +54,19 @@ export class Rows {
   }
 
   /**
+   * Shows `items`, or in the place of none what `nothing` returns.
+   * @param {Item[]} items
+   * @param {HTMLElement} empty its place, beside the table
+   * @param {() => Node} nothing
+   */
+  showOr(items, empty, nothing) {
+    this.show(items);
+    this.table.hidden = !items.length;
+    empty.hidden = items.length > 0;
+    if (!items.length) fill(empty, nothing());
+  }
+
+  /**
    * Shows `item` in its row; null if it is not on this page.
    * @param {Item} item
    * @returns {HTMLTableRowElement | null}

@@ -9,7 +9,7 @@ import {
   subjectLink,
   valueWords,
 } from "../alert-actions.js";
-import { button, fill, gathered, h, part } from "../dom.js";
+import { button, gathered, h, part } from "../dom.js";
 import { Filters } from "../filters.js";
 import { count, pill } from "../format.js";
 import { offerNetworks } from "../networks.js";
@@ -98,12 +98,8 @@ function showViews() {
 
 /** @param {any[]} alerts @param {import("../api.js").Page} page */
 function show(alerts, page) {
-  rows.show(alerts);
-  rows.table.hidden = !alerts.length;
-  const empty = part("alerts-empty");
-  empty.hidden = alerts.length > 0;
+  rows.showOr(alerts, part("alerts-empty"), nothing);
   part("count").textContent = alerts.length ? `${count(alerts.length)}${page.next ? "+" : ""}` : "";
-  if (!alerts.length) fill(empty, nothing());
 }
 
 function nothing() {

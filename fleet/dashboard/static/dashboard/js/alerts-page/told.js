@@ -1,6 +1,6 @@
 /** What notification targets were told of one alert. */
 
-import { fill, h, part } from "../dom.js";
+import { h, part } from "../dom.js";
 import { emptyState, Pages, Rows } from "../table.js";
 import { eventCell, stateCell, timeCell } from "../told.js";
 
@@ -35,13 +35,7 @@ export class AlertTold {
 
   /** @param {any[]} notifications */
   show(notifications) {
-    this.rows.show(notifications);
-    this.rows.table.hidden = !notifications.length;
-    const empty = part("told-empty");
-    empty.hidden = notifications.length > 0;
-    if (notifications.length) return;
-    fill(
-      empty,
+    this.rows.showOr(notifications, part("told-empty"), () =>
       emptyState({
         icon: "sent",
         title: "Nobody was told of it",

@@ -82,13 +82,7 @@ function whatCell(entry) {
 
 /** @param {any[]} entries */
 function show(entries) {
-  rows.show(entries);
-  rows.table.hidden = !entries.length;
-  const empty = part("entries-empty");
-  empty.hidden = entries.length > 0;
-  if (entries.length) return;
-  fill(
-    empty,
+  rows.showOr(entries, part("entries-empty"), () =>
     filters.any
       ? emptyState({ icon: "search", title: "Nothing matches" })
       : emptyState({

@@ -3,7 +3,7 @@
 import { post, remove } from "../api.js";
 import { codeBlock } from "../connect-help.js";
 import { ask, openDialog } from "../dialog.js";
-import { button, fill, h, part } from "../dom.js";
+import { button, h, part } from "../dom.js";
 import { field, number, text } from "../form.js";
 import { pill, quantity } from "../format.js";
 import { networkField } from "../networks.js";
@@ -66,14 +66,8 @@ export class CodeList {
 
   /** @param {any[]} codes */
   show(codes) {
-    this.rows.show(codes);
-    this.rows.table.hidden = !codes.length;
-    const empty = part("codes-empty");
-    empty.hidden = codes.length > 0;
-    if (codes.length) return;
     const isFirst = this.revoked === "false";
-    fill(
-      empty,
+    this.rows.showOr(codes, part("codes-empty"), () =>
       emptyState({
         icon: "key",
         title: isFirst ? "No claim codes" : "No code was revoked",

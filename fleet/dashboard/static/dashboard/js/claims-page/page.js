@@ -1,6 +1,6 @@
 /** Devices that ask for a place in a network, and what operators decide; beside them the codes. */
 
-import { fill, h, part } from "../dom.js";
+import { h, part } from "../dom.js";
 import { Filters } from "../filters.js";
 import { labelChips, pill, quantity } from "../format.js";
 import { offerNetworks } from "../networks.js";
@@ -86,11 +86,7 @@ function changed() {
 function show(claims) {
   const open = new Set(claims.filter(isMine).map((claim) => claim.id));
   for (const id of chosen) if (!open.has(id)) chosen.delete(id);
-  keepingFocus(() => rows.show(claims));
-  rows.table.hidden = !claims.length;
-  const empty = part("claims-empty");
-  empty.hidden = claims.length > 0;
-  if (!claims.length) fill(empty, nothing());
+  keepingFocus(() => rows.showOr(claims, part("claims-empty"), nothing));
   showChosen();
 }
 

@@ -2,7 +2,7 @@
 
 import { getAll, patch, remove } from "../api.js";
 import { ask } from "../dialog.js";
-import { button, fill, h, part } from "../dom.js";
+import { button, h, part } from "../dom.js";
 import { Filters } from "../filters.js";
 import { offer } from "../form.js";
 import { pill } from "../format.js";
@@ -77,11 +77,7 @@ function addButton() {
 
 /** @param {any[]} targets */
 function show(targets) {
-  rows.show(targets);
-  rows.table.hidden = !targets.length;
-  const empty = part("targets-empty");
-  empty.hidden = targets.length > 0;
-  if (!targets.length) fill(empty, nothing());
+  rows.showOr(targets, part("targets-empty"), nothing);
 }
 
 function nothing() {

@@ -1,6 +1,6 @@
 /** The list of what was told lately, with its filters. */
 
-import { fill, part } from "../dom.js";
+import { part } from "../dom.js";
 import { Filters } from "../filters.js";
 import { offer } from "../form.js";
 import { showSegments } from "../segments.js";
@@ -64,14 +64,8 @@ export class ToldList {
 
   /** @param {any[]} notifications */
   show(notifications) {
-    this.rows.show(notifications);
-    this.rows.table.hidden = !notifications.length;
-    const empty = part("told-empty");
-    empty.hidden = notifications.length > 0;
-    if (notifications.length) return;
     const filtered = this.filters.any || this.others().network;
-    fill(
-      empty,
+    this.rows.showOr(notifications, part("told-empty"), () =>
       filtered
         ? emptyState({ icon: "search", title: "Nothing matches" })
         : emptyState({

@@ -2,7 +2,7 @@
 
 import { remove } from "../api.js";
 import { ask } from "../dialog.js";
-import { button, fill, h, part } from "../dom.js";
+import { button, h, part } from "../dom.js";
 import { startShell } from "../shell.js";
 import { emptyState, Pages, Rows } from "../table.js";
 import { ago, at } from "../time.js";
@@ -72,13 +72,7 @@ function actionsCell(token) {
 
 /** @param {any[]} tokens */
 function show(tokens) {
-  rows.show(tokens);
-  rows.table.hidden = !tokens.length;
-  const empty = part("tokens-empty");
-  empty.hidden = tokens.length > 0;
-  if (tokens.length) return;
-  fill(
-    empty,
+  rows.showOr(tokens, part("tokens-empty"), () =>
     emptyState({
       icon: "key",
       title: "No tokens yet",
