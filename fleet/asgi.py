@@ -3,10 +3,12 @@
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
-# Under ASGI every request has a thread of its own; without a pool each would open a database connection.
-os.environ.setdefault("DATABASE_POOL_SIZE", "16")
 
+from fleet.database_pool import want_pool
 from fleet.handler import get_application
+
+# Under ASGI every request has a thread of its own; without a pool each would open a database connection.
+want_pool()
 
 # First: what follows needs the loaded apps.
 _django = get_application()

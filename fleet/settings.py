@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import environ
 from corsheaders.defaults import default_headers
 
+from fleet.database_pool import is_pool_wanted
 from fleet.settings_accounts import *  # noqa: F403 - settings by name, of their own module for its length
 from sensors.wire import IDENTIFIER_PATTERN, SLUG_PATTERN
 
@@ -108,10 +109,9 @@ TEMPLATES = [
 
 # Never opened until something asks; the placeholder lets `collectstatic` and `--help` run without servers.
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://fleet@127.0.0.1:5432/fleet")}
-# Under ASGI every request has a thread of its own, so the web process asks for a pool (fleet/asgi.py); the other
-# processes have a few lasting threads and keep their connections. Both check them before use, so that a restart of
-# PostgreSQL costs no request and no task.
-DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
+# Both a pool's connections and those of lasting threads are checked before use, so that a restart of PostgreSQL costs
+# no request and no task.
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=16) if is_pool_wanted() else 0
 DATABASES["default"]["CONN_MAX_AGE"] = 0 if DATABASE_POOL_SIZE else 600
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {}).update(

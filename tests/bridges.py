@@ -44,7 +44,13 @@ class BridgeProcess:
         self.shard = shard
         self.log = log
         self._program = program
-        self._environment = {**os.environ, "DATABASE_URL": database_url(), "MQTT_URL": broker_url, **environment}
+        self._environment = {
+            **os.environ,
+            "DATABASE_URL": database_url(),
+            "MQTT_URL": broker_url,
+            "PYTHONFAULTHANDLER": "1",  # SIGABRT tells what each thread is at
+            **environment,
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "BridgeProcess":
@@ -76,11 +82,16 @@ class BridgeProcess:
     def kill(self, number: int = signal.SIGKILL) -> int:
         """Send the signal, wait for the end, and return the exit code.
 
-        Raises subprocess.TimeoutExpired after as long as supervisors wait before they send SIGKILL.
+        Raises RuntimeError, with what each thread was at, after as long as supervisors wait before they send SIGKILL.
         """
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(15)
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(5)
+            raise RuntimeError(f"the bridge did not end:\n{self.text()}") from None
 
     def stop(self) -> None:
         """End it if it runs."""

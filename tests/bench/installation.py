@@ -38,7 +38,7 @@ class Installation:
         self.name = name
         self.sensors = sensors
         self.environment = {
-            **{key: value for key, value in os.environ.items() if key != "DATABASE_POOL_SIZE"},
+            **os.environ,
             "DATABASE_URL": servers.create_database(name),
             "REDIS_URL": servers.valkey.url,
             "MQTT_URL": servers.broker.url,
