@@ -6,7 +6,7 @@ from auditlog.context import set_extra_data
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
-from sensors.api.addresses import client_address
+from sensors.addresses import client_address
 from sensors.models import User
 
 

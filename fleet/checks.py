@@ -19,7 +19,7 @@ from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 
 from alerts.delivery.hosts import parse_networks
-from sensors.api.throttles import parse_rate
+from sensors.limits.rates import parse_rate
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from sensors.api.addresses import client_address
-from sensors.api.throttles import AttemptThrottle, LoginThrottle
+from sensors.addresses import client_address
+from sensors.limits.attempts import AttemptThrottle, LoginThrottle
 from sensors.models import User
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ def limit_attempts(request: HttpRequest, throttle: AttemptThrottle, name: str, *
         return
     if throttle.is_first_refusal:
         _warn(request, f"too many attempts {what}", name)
-    raise TooManyAttemptsError(throttle.wait() or 0.0, what=what)
+    raise TooManyAttemptsError(throttle.wait_s or 0.0, what=what)
 
 
 def _warn(request: HttpRequest, event: str, name: str) -> None:

@@ -180,7 +180,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["sensors.api.filters.Filters"],
     "DEFAULT_PAGINATION_CLASS": "sensors.api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["sensors.api.throttles.CallerThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["sensors.limits.requests.CallerThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "caller": env.str("API_THROTTLE", default="12000/min"),
         "login": env.str("LOGIN_THROTTLE", default="10/min"),
@@ -248,8 +248,8 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = [*default_headers, "x-api-key"]
 
 CACHES = {
-    # Throttle counters, shared by all web processes. When Redis is away, requests are not counted rather
-    # than refused (sensors/api/throttles.py).
+    # For libraries that use Django's cache. Nothing of the service hangs on it: limits are counted by `sensors.limits`,
+    # and which codes of a second factor were used is in the database.
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from sensors import mail
-from sensors.api.addresses import client_address
+from sensors.addresses import client_address
 from sensors.sealing import seal, unseal
 
 _PURPOSE: Final = "second factors"

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from fleet.accounts.second_factor import check_code
 from fleet.login import limit_attempts
-from sensors.api.throttles import CodeThrottle, LoginThrottle, ResetThrottle
+from sensors.limits.attempts import CodeThrottle, LoginThrottle, ResetThrottle
 from sensors.models import User
 
 CODE_HINT: Final = "Six digits from your app, or one of your recovery codes."

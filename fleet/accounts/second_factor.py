@@ -14,7 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from fleet.login import limit_attempts
-from sensors.api.throttles import CodeThrottle
+from sensors.limits.attempts import CodeThrottle
 from sensors.models import AuditEntry, User
 from sensors.sealing import Unreadable
 

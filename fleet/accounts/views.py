@@ -25,8 +25,8 @@ from fleet.accounts.forms import EmailForm, NewUserForm
 from fleet.accounts.sessions import end_session, end_sessions, sessions_of
 from fleet.login import limit_attempts
 from sensors import mail, services
-from sensors.api.throttles import MailThrottle, RegistrationThrottle
 from sensors.errors import DomainError, NotFound
+from sensors.limits.attempts import MailThrottle, RegistrationThrottle
 from sensors.models import Invitation, Membership, Role, User
 from sensors.queries import invitation_state
 

@@ -74,7 +74,7 @@ class BrokerView(APIView):
 
     authentication_classes = [BrokerAuthentication]
     permission_classes = [AllowAny]
-    # All logins of a fleet that comes back come from here; wrong passwords are limited by `sensors.broker.throttle`.
+    # All logins of a fleet that comes back come from here; wrong passwords are limited by `sensors.limits.guesses`.
     throttle_classes: list[Any] = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

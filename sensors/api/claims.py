@@ -16,7 +16,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from sensors import queries, services
-from sensors.api.addresses import client_address
+from sensors.addresses import client_address
 from sensors.api.claim_serializers import (
     AdmittedSerializer,
     ApprovalSerializer,
@@ -27,13 +27,13 @@ from sensors.api.claim_serializers import (
     DecisionsSerializer,
     PresentedClaimSerializer,
 )
-from sensors.api.claim_throttle import ClaimThrottle
 from sensors.api.filters import Filters, TextsFilter
 from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, caller, require_role, visible_or_404
 from sensors.api.serializers import StrictSerializer
 from sensors.connecting import mqtt_address
 from sensors.errors import NotFound
+from sensors.limits.claims import ClaimThrottle
 from sensors.models import Claim, ClaimState, Gateway, Role
 from sensors.services.claims import RETRY_AFTER_S, WrongCode
 

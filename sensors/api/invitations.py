@@ -17,7 +17,7 @@ from sensors.api.filters import refuse_unknown_parameters
 from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, caller, require_whole, visible_network, visible_or_404
 from sensors.api.serializers import MemberSerializer, StrictSerializer, TextField
-from sensors.api.throttles import MAX_MAILED_AN_HOUR, MailThrottle
+from sensors.limits.attempts import MAX_MAILED_AN_HOUR, MailThrottle
 from sensors.models import Invitation, InvitationState, Network, Role, User
 from sensors.queries import invitation_state, owner_ids
 from sensors.services.invitations import DEFAULT_DAYS, MAX_DAYS
@@ -293,7 +293,7 @@ def _count_mail(author: User) -> None:
     throttle = MailThrottle()
     if not throttle.attempt("", author.get_username(), now_s=time.time()):
         why = f"You have sent {MAX_MAILED_AN_HOUR} mails within an hour. Make links without an e-mail address, or wait."
-        raise Throttled(throttle.wait(), why)
+        raise Throttled(throttle.wait_s, why)
 
 
 def _invitations(network: Network) -> QuerySet[Invitation]:

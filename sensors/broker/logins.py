@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from sensors.broker.refusals import RefusalLog
 from sensors.broker.rules import may_connect, may_subscribe, may_write
 from sensors.broker.rules import may_read as may_receive
-from sensors.broker.throttle import GuessThrottle
+from sensors.limits.guesses import GuessThrottle
 from sensors.models import SensorCredential
 from sensors.secrets import HashedSecret, hash_secret, new_secret
 

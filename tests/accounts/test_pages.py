@@ -12,7 +12,7 @@ from django.utils import timezone
 from fleet.accounts.forms import NewUserForm
 from fleet.accounts.links import password_link
 from sensors import services
-from sensors.api import throttles
+from sensors.limits import attempts
 from sensors.models import User
 from tests.accounts.people import PASSWORD, Browser, enter, mailed, switch_on
 from tests.api.callers import make_network, make_user
@@ -121,7 +121,7 @@ def test_a_change_of_address_tells_the_old_one_and_asks_first(ada):
 
 
 def test_changing_the_address_fills_nobodys_mail(ada, monkeypatch):
-    monkeypatch.setattr(throttles, "MAX_MAILED_AN_HOUR", 2)
+    monkeypatch.setattr(attempts, "MAX_MAILED_AN_HOUR", 2)
     browser = enter(ada)
     browser.confirm(password=PASSWORD)
     answers = [browser.post("/account/email/", {"email": f"{number}@example.org"}) for number in range(3)]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from sensors import services
-from sensors.api.addresses import origin
+from sensors.addresses import origin
 from sensors.models import AccessToken
 from tests.api.callers import Caller, make_user
 

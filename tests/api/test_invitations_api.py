@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from sensors import services
-from sensors.api import throttles
 from sensors.errors import Conflict
+from sensors.limits import attempts
 from sensors.models import AuditEntry, Invitation, Membership, Role, User
 from tests.api.callers import Caller, listed, make_network, make_user
 from tests.waiting import wait_until
@@ -62,7 +62,7 @@ class TestInvitations:
         assert world.owner.post(path, {"role": "viewer", "email": "x@example.org"}).json()["mailed"] is False
 
     def test_nobody_advertises_by_mail_of_the_service(self, world, path, monkeypatch):
-        monkeypatch.setattr(throttles, "MAX_MAILED_AN_HOUR", 2)
+        monkeypatch.setattr(attempts, "MAX_MAILED_AN_HOUR", 2)
         body = {"role": "viewer", "email": "x@example.org"}
         assert [world.owner.post(path, body).status_code for _ in range(2)] == [201, 201]
         refused = world.owner.post(path, body)
@@ -71,7 +71,7 @@ class TestInvitations:
         assert world.owner.post(path, {"role": "viewer"}).status_code == 201
 
     def test_a_network_that_is_deleted_gives_no_mail_back(self, world, monkeypatch, unique):
-        monkeypatch.setattr(throttles, "MAX_MAILED_AN_HOUR", 2)
+        monkeypatch.setattr(attempts, "MAX_MAILED_AN_HOUR", 2)
         answers = []
         for number in range(3):
             slug = f"advertising-{number}-{unique}"

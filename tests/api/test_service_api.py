@@ -12,9 +12,10 @@ from django.core.management import call_command
 from django.test import Client
 
 from sensors import services
-from sensors.api import counters as counters_module
-from sensors.api.counters import Counters
-from sensors.api.throttles import CallerThrottle, Parts, parse_rate
+from sensors.limits import counters as counters_module
+from sensors.limits.counters import Counters
+from sensors.limits.rates import parse_rate
+from sensors.limits.requests import CallerThrottle, Parts
 from sensors.models import AuditEntry
 from tests.api.callers import Caller
 

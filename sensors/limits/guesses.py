@@ -6,9 +6,9 @@ from typing import Final
 
 from django.conf import settings
 
-from sensors.api.addresses import origin
-from sensors.api.counters import counters
-from sensors.api.throttles import parse_rate
+from sensors.addresses import origin
+from sensors.limits.counters import counters
+from sensors.limits.rates import Rate, parse_rate
 
 # Wrong ones for one name from anywhere, and from one address for any names: a hall of sensors shares an address.
 _WIDE: Final = 10
@@ -33,11 +33,11 @@ class GuessThrottle:
 
     def is_exhausted(self) -> bool:
         """Return whether the password must not even be looked at."""
-        limit, _ = self._rate()
+        limit = self._rate.most
         wide = limit * _WIDE
-        limits = [(self._wide_key(f"name:{self._name}"), wide)] if self.by_name else []
+        limits = [(self._key(f"name:{self._name}"), wide)] if self.by_name else []
         if self.address:
-            limits = [(self._pair_key(), limit), *limits, (self._wide_key(f"address:{self._origin}"), wide)]
+            limits = [(self._pair_key(), limit), *limits, (self._key(f"address:{self._origin}"), wide)]
         read = counters().read([*(key for key, _ in limits), self._known_key()])
         if read is None:
             return False
@@ -48,12 +48,11 @@ class GuessThrottle:
 
     def refused(self) -> None:
         """Count a wrong password."""
-        _, window_s = self._rate()
-        keys = [self._wide_key(f"name:{self._name}")]
+        keys = [self._key(f"name:{self._name}")]
         if self.address:
-            keys += [self._pair_key(), self._wide_key(f"address:{self._origin}")]
+            keys += [self._pair_key(), self._key(f"address:{self._origin}")]
         for key in keys:
-            counters().count(key, window_s=window_s)
+            counters().count(key, window_s=self._rate.window_s)
 
     def admitted(self) -> None:
         """Remember where the sensor logs in from."""
@@ -69,15 +68,15 @@ class GuessThrottle:
     def _origin(self) -> str:
         return origin(self.address)
 
-    def _rate(self) -> tuple[int, int]:
+    @property
+    def _rate(self) -> Rate:
         return parse_rate(settings.BROKER_LOGIN_THROTTLE)
 
     def _pair_key(self) -> str:
-        return self._wide_key(f"{self._origin}:{self._name}")
+        return self._key(f"{self._origin}:{self._name}")
 
-    def _wide_key(self, what: str) -> str:
-        _, window_s = self._rate()
-        return f"fleet:throttle:broker:{what}:{int(self.now_s // window_s)}"
+    def _key(self, what: str) -> str:
+        return self._rate.key(f"broker:{what}", now_s=self.now_s)
 
     def _known_key(self) -> str:
         return f"fleet:broker:known:{self._origin}:{self._name}"

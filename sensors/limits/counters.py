@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ from redis.retry import Retry
 TIMEOUT_S: Final = 0.4
 # How long nobody asks a Redis that did not answer. Then one request tries, the others still do not wait.
 PAUSE_S: Final = 5.0
+# Names kept in memory; a flood of them forgets the oldest instead of filling it.
+LOCAL_KEYS: Final = 10_000
 
 
 class Counters:
@@ -81,7 +84,24 @@ class Counters:
         self._redis.close()
 
 
+class LocalCounts:
+    """Counts of this process, for as long as Redis is away. The keys name their window, so none must expire."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def count(self, key: str, by: int = 1) -> int:
+        """Return how many events `key` has had, these `by` included."""
+        with self._lock:
+            self._counts[key] = number = self._counts.pop(key, 0) + by
+            while len(self._counts) > LOCAL_KEYS:
+                self._counts.popitem(last=False)
+        return number
+
+
 _lock = threading.Lock()
+_local = LocalCounts()
 _by_url: dict[str, Counters] = {}
 
 
@@ -93,3 +113,9 @@ def counters() -> Counters:
         with _lock:
             found = _by_url.setdefault(url, Counters(url))
     return found
+
+
+def count_anyway(key: str, *, window_s: int, by: int = 1) -> int:
+    """Return how many events `key` has had, these `by` included; while Redis is away, those of this process."""
+    number = counters().count(key, window_s=window_s, by=by)
+    return _local.count(key, by) if number is None else number
