@@ -205,7 +205,7 @@ def test_the_command_tries_a_described_rule_and_a_saved_one(plant):
         (("--rule", "99999"), "There is no rule 99999"),
         (("--network", "plant", "--attribute", "a"), "--above: A threshold rule has a limit"),
         (("--network", "plant", "--attribute", "a", "--above", "1", "--sensors", "x"), "There is no sensor x"),
-        (("--network", "nowhere"), "There is no network nowhere"),
+        (("--network", "nowhere"), "There is no network 'nowhere'; there are: "),
         (("--network", "plant", "--start", "soon"), "'soon' is no time"),
     ],
 )

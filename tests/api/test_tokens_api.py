@@ -172,5 +172,5 @@ def test_the_command_makes_a_token_with_limits(things):
     caller = Caller(Authorization=f"Bearer {out.getvalue().strip()}")
     assert caller.get(SENSOR).status_code == 200
     assert caller.patch(SENSOR, {"name": "x"}).status_code == 403
-    with pytest.raises(CommandError, match="no network nowhere"):
+    with pytest.raises(CommandError, match="sees no network nowhere"):
         call_command("create_token", *arguments, "--network", "nowhere", stdout=out)

@@ -302,13 +302,16 @@ def test_claims_are_listed_and_decided_by_command(network: Network, code: str) -
     [
         (["claim_codes", "create", "--network", "hall"], "--name"),
         (["claim_codes", "create", "--name", "x"], "--network"),
-        (["claim_codes", "create", "--network", "nowhere", "--name", "x"], "there is no network 'nowhere'"),
+        (["claim_codes", "create", "--network", "nowhere", "--name", "x"], "There is no network 'nowhere'"),
         (["claim_codes", "create", "--network", "hall", "--name", "x", "--days", "0"], "0 is not from 1"),
         (["claim_codes", "revoke"], "which"),
         (["claim_codes", "revoke", "4711"], "there is no claim code 4711"),
         (["claims", "approve"], "which"),
         (["claims", "approve", "4711"], "there is no claim 4711"),
         (["claims", "list", "4711"], "list takes no ids"),
+        (["claims", "list", "--network", "nowhere"], "There is no network 'nowhere'; there are: hall"),
+        (["claim_codes", "list", "--network", "nowhere"], "There is no network 'nowhere'"),
+        (["credentials", "list", "--network", "nowhere"], "There is no network 'nowhere'"),
         (["claims", "refuse", "4711", "--replace"], "--replace belongs to approve"),
     ],
 )

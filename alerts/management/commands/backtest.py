@@ -17,7 +17,8 @@ from alerts.models import VALUE_KINDS, Rule
 from alerts.queries import matching_sensors, sensors_in_scope
 from alerts.services import draft_rule
 from sensors.errors import DomainError
-from sensors.models import Network, Sensor
+from sensors.management.lookups import network_named
+from sensors.models import Sensor
 
 _LIMITS = ("attribute", "above", "below", "hysteresis", "for_s", "keep_firing_s")
 
@@ -99,9 +100,7 @@ def _saved(rule_id: int) -> tuple[Rule, Any]:
 def _described(options: dict[str, Any]) -> tuple[Rule, Any]:
     if not options["network"]:
         raise CommandError("Name a saved rule (--rule ID), or the --network of the one that is to be tried.")
-    network = Network.objects.filter(slug=options["network"]).first()
-    if network is None:
-        raise CommandError(f"There is no network {options['network']}.")
+    network = network_named(options["network"])
     listed = None
     if options["sensors"]:
         listed = list(Sensor.objects.filter(network=network, identifier__in=options["sensors"]))

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from fleet.accounts.links import password_link
 from sensors.errors import DomainError
-from sensors.models import User
+from sensors.management.lookups import user_named
 
 
 class Command(BaseCommand):
@@ -24,10 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, username: str, **options: object) -> None:
         """Make the link and print it."""
-        user = User.objects.filter(username=username).first()
-        if user is None:
-            raise CommandError(f"There is no user {username!r}.")
         try:
-            self.stdout.write(password_link(user))
+            self.stdout.write(password_link(user_named(username)))
         except DomainError as error:
             raise CommandError(error.detail) from error

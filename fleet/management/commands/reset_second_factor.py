@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from fleet.accounts.second_factor import turn_off
 from fleet.accounts.sessions import end_sessions
-from sensors.models import User
+from sensors.management.lookups import user_named
 
 
 class Command(BaseCommand):
@@ -23,9 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *, username: str, **options: object) -> None:
         """Switch it off."""
-        user = User.objects.filter(username=username).first()
-        if user is None:
-            raise CommandError(f"There is no user {username!r}.")
+        user = user_named(username)
         if not turn_off(user):
             raise CommandError(f"{username} has no second factor.")
         ended = end_sessions(user)

@@ -9,7 +9,8 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from sensors.errors import DomainError
-from sensors.models import ClaimCode, ClaimState, Network
+from sensors.management.lookups import network_named
+from sensors.models import ClaimCode, ClaimState
 from sensors.services import create_claim_code, revoke_claim_code
 
 DEFAULT_DAYS: Final = 30
@@ -51,9 +52,7 @@ class Command(BaseCommand):
     def _create(self, *, network: str | None, name: str, **options: Any) -> None:
         if not network or not name:
             raise CommandError("name its network and what it is for: create --network SLUG --name TEXT")
-        home = Network.objects.filter(slug=network).first()
-        if home is None:
-            raise CommandError(f"there is no network {network!r}")
+        home = network_named(network)
         row, code = create_claim_code(
             home,
             name=name,
@@ -70,7 +69,7 @@ class Command(BaseCommand):
     def _list(self, *, network: str | None, **options: Any) -> None:
         codes = ClaimCode.objects.select_related("network")
         if network:
-            codes = codes.filter(network__slug=network)
+            codes = codes.filter(network=network_named(network))
         counted = codes.annotate(waiting=Count("claims", filter=Q(claims__state=ClaimState.WAITING))).order_by("-pk")
         rows = [{**_row(code), "waiting": code.waiting} for code in counted]
         if options["json"]:

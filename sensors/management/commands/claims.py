@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from sensors.management.lookups import network_named
 from sensors.models import Claim, ClaimState
 from sensors.services import decide_claims
 
@@ -76,7 +77,7 @@ class Command(BaseCommand):
         if not options["all"]:
             claims = claims.filter(state=ClaimState.WAITING)
         if network:
-            claims = claims.filter(network__slug=network)
+            claims = claims.filter(network=network_named(network))
         rows = [
             {
                 "id": claim.pk,

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sensors.errors import DomainError
-from sensors.models import TokenScope, User
+from sensors.management.lookups import user_named
+from sensors.models import TokenScope
 from sensors.queries import visible_networks
 from sensors.services import create_token
 
@@ -39,9 +40,7 @@ class Command(BaseCommand):
 
     def handle(self, *, user: str, name: str, days: int | None, scope: str, **options: Any) -> None:
         """Make the token and print it."""
-        owner = User.objects.filter(username=user).first()
-        if owner is None:
-            raise CommandError(f"There is no user {user!r}; make one in the admin or by createsuperuser.")
+        owner = user_named(user)
         networks = None
         if slugs := options["network"]:
             networks = list(visible_networks(owner).filter(slug__in=slugs))

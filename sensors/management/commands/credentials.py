@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from sensors.errors import DomainError
+from sensors.management.lookups import network_named
 from sensors.models import Sensor, SensorCredential
 from sensors.services import issue_credentials, revoke_credential
 
@@ -60,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError("choose the sensors by one of --sensor, --network and --all")
         sensors = Sensor.objects.select_related("credential").order_by("identifier")
         if network:
-            sensors = sensors.filter(network__slug=network)
+            sensors = sensors.filter(network=network_named(network))
         if named:
             sensors = sensors.filter(identifier__in=named)
             missing = named - set(sensors.values_list("identifier", flat=True))

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from sensors.errors import DomainError
-from sensors.models import Network
+from sensors.management.lookups import network_named
 from sensors.provisioning import Provisioned, provision_sensors, read_csv
 
 
@@ -33,9 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *, file: Path, network: str, credentials: bool, **options: Any) -> None:
         """Make them and print what became of each."""
-        home = Network.objects.filter(slug=network).first()
-        if home is None:
-            raise CommandError(f"there is no network {network!r}")
+        home = network_named(network)
         shown: list[Provisioned] = []
         try:
             rows = self._rows(file)

@@ -11,7 +11,8 @@ from django.utils import timezone
 from sensors import mail
 from sensors.api.invitations import invitation_path, mail_invitation
 from sensors.errors import DomainError
-from sensors.models import Network, Role
+from sensors.management.lookups import network_named
+from sensors.models import Role
 from sensors.services import create_invitation
 from sensors.services.invitations import DEFAULT_DAYS, MAX_DAYS
 
@@ -35,9 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *, network: str, role: str, email: str, days: int, **options: Any) -> None:
         """Make the invitation and print its link."""
-        found = Network.objects.filter(slug=network).first()
-        if found is None:
-            raise CommandError(f"There is no network {network!r}.")
+        found = network_named(network)
         if email and not settings.PUBLIC_URL:
             raise CommandError("Set PUBLIC_URL, or the mail would not say at which address the link is; or go without.")
         try:
