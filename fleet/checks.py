@@ -61,6 +61,10 @@ DEFAULT_PASSWORDS: Final = frozenset(
 )
 
 
+# Scopes of REST framework's rates to what their variables begin with.
+_RATE_NAMES: Final = {"caller": "API", "login": "LOGIN", "claim": "CLAIM"}
+
+
 def refuse_unsafe_settings() -> None:
     """Return only if this process may run with its settings; else print what is wrong and exit with 78.
 
@@ -225,10 +229,31 @@ def _broker_accounts() -> Iterator[CheckMessage]:
             hint="docs/brokers.md says what it is for.",
             id="fleet.E032",
         )
-    try:
-        parse_rate(settings.BROKER_LOGIN_THROTTLE)
-    except ValueError as error:
-        yield Error(f"BROKER_LOGIN_THROTTLE: {error}.", hint="10/min", id="fleet.E033")
+
+
+def _limits() -> Iterator[CheckMessage]:
+    rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+    named = {f"{_RATE_NAMES.get(scope, scope)}_THROTTLE": rate for scope, rate in rates.items()}
+    for name, rate in {**named, "BROKER_LOGIN_THROTTLE": settings.BROKER_LOGIN_THROTTLE}.items():
+        try:
+            parse_rate(rate)
+        except ValueError as error:
+            yield Error(f"{name}: {error}.", hint="10/min", id="fleet.E033")
+    for name in ("TOKEN_DAYS", "CLAIM_DAYS", "CLAIMS_PER_CODE", "LIVE_SOCKETS_PER_USER"):
+        if getattr(settings, name) < 1:
+            yield Error(
+                f"{name} is {getattr(settings, name)}: nobody would get in.", hint="Set 1 or more.", id="fleet.E034"
+            )
+
+
+def _mail() -> Iterator[CheckMessage]:
+    by_server = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend"
+    if settings.MAIL_IS_CONFIGURED and by_server and settings.DEFAULT_FROM_EMAIL.endswith("@localhost"):
+        yield Caution(
+            "EMAIL_URL is set and EMAIL_FROM is not: most servers take no mail from fleet@localhost.",
+            hint="EMAIL_FROM=fleet@example.org",
+            id="fleet.W034",
+        )
 
 
 def _recheck() -> Iterator[CheckMessage]:
@@ -274,6 +299,8 @@ _CHECKS: Final[tuple[Callable[[], Iterator[CheckMessage]], ...]] = (
     _origins,
     _metrics_token,
     _broker_accounts,
+    _limits,
+    _mail,
     _recheck,
     _notifications,
 )

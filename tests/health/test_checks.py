@@ -42,6 +42,8 @@ PRODUCTION = {
     "LIVE_RECHECK_S": 10,
 }
 
+MAIL = {"MAIL_IS_CONFIGURED": True, "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend"}
+
 
 def found(**changes: object) -> list[str]:
     with override_settings(**{**PRODUCTION, **changes}):
@@ -86,6 +88,10 @@ def test_production_settings_are_clean():
         ({"BROKER_AUTH_SECRET": "x" * 40}, "fleet.E031"),
         ({"MQTT_ACCOUNTS": "http"}, "fleet.E032"),
         ({"BROKER_LOGIN_THROTTLE": "often"}, "fleet.E033"),
+        ({"REST_FRAMEWORK": {"DEFAULT_THROTTLE_RATES": {"caller": "0/s"}}}, "fleet.E033"),
+        ({"CLAIM_DAYS": 0}, "fleet.E034"),
+        ({"LIVE_SOCKETS_PER_USER": 0}, "fleet.E034"),
+        ({**MAIL, "DEFAULT_FROM_EMAIL": "fleet@localhost"}, "fleet.W034"),
         ({"METRICS_TOKEN": "short"}, "fleet.E011"),
         ({"LIVE_RECHECK_S": 20}, "fleet.E012"),
         ({"LIVE_RECHECK_S": 0}, "fleet.E012"),
@@ -106,6 +112,7 @@ def test_each_unsafe_setting_has_its_message(changes: dict[str, object], code: s
         {"REDIS_URL": "redis://valkey:6379/0"},
         {"DATABASES": {"default": DATABASE | {"PASSWORD": "", "HOST": "/run/postgresql"}}},
         {"METRICS_TOKEN": "a-token-of-enough-characters"},
+        {**MAIL, "DEFAULT_FROM_EMAIL": "fleet@example.org"},
     ],
 )
 def test_what_stays_on_one_machine_is_let_pass(changes: dict[str, object]):
