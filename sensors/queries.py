@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import (
     Case,
     CharField,
@@ -26,6 +27,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThanOrEqual
 
 from sensors.models import (
+    AccessToken,
     AuditEntry,
     Claim,
     ClaimCode,
@@ -146,8 +148,9 @@ def sees_everything(user: AnyUser) -> bool:
 def visible_audit_entries(user: AnyUser) -> QuerySet[AuditEntry]:
     """Return the entries of the audit log that `user` may see: of networks that they own; all for staff.
 
-    What they did to their own account and tokens belongs to no network; they see that too. A token bound to networks
-    sees only those, and one without its user's whole rights nothing.
+    What they did to their own account and tokens belongs to no network; they see that too, and nothing else of their
+    doing in networks that they left. A token bound to networks sees only those, and one without its user's whole
+    rights nothing.
     """
     limits = limits_of(user)
     if not user.is_active or (limits is not None and limits.role is not Role.OWNER):
@@ -158,7 +161,8 @@ def visible_audit_entries(user: AnyUser) -> QuerySet[AuditEntry]:
     owned = Network.objects.all() if user.is_staff else Network.objects.filter(memberships__in=memberships)
     condition = Q(network_id__in=visible(user, owned, network="pk").values("pk"))
     if limits is None or limits.network_ids is None:
-        condition |= Q(network_id=None, actor_id=user.pk)
+        personal = ContentType.objects.get_for_models(User, AccessToken).values()
+        condition |= Q(network_id=None, actor_id=user.pk, content_type__in=personal)
     return AuditEntry.objects.filter(condition)
 
 

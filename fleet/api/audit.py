@@ -23,7 +23,7 @@ from sensors.api.filters import Filters, TextsFilter
 from sensors.api.renderers import AnyAccepted
 from sensors.api.views import ListViewSet
 from sensors.history import csv_head, csv_lines, entry_as_dict, ndjson_lines, next_entries
-from sensors.models import AuditEntry
+from sensors.models import AuditEntry, Claim
 from telemetry.api.parameters import read_choice
 from telemetry.export import Format
 
@@ -33,7 +33,9 @@ ACTIONS: Final = dict(AuditEntry.Action.choices)
 @cache
 def kinds() -> dict[str, type[Model]]:
     """Return the models whose changes are recorded, by the name that they have over HTTP."""
-    return {str(slugify(str(model._meta.verbose_name))): model for model in sorted(auditlog.get_models(), key=str)}
+    # Entries of the latter two are written by the services that decide on claims and let old entries go.
+    models = {*auditlog.get_models(), Claim, AuditEntry}
+    return {str(slugify(str(model._meta.verbose_name))): model for model in sorted(models, key=str)}
 
 
 class FieldChangeSerializer(serializers.Serializer):

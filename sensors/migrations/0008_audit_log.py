@@ -19,6 +19,8 @@ CREATE TRIGGER complete_entry BEFORE INSERT ON sensors_auditentry
 
 -- What django-auditlog's own table holds, where there is one.
 DO $$
+DECLARE
+    kind record;
 BEGIN
     IF to_regclass('auditlog_logentry') IS NULL THEN RETURN; END IF;
     INSERT INTO sensors_auditentry
@@ -31,6 +33,20 @@ BEGIN
     -- Half of a password's hash was shown.
     UPDATE sensors_auditentry SET changes = jsonb_set(changes, '{password}', '["(hidden)", "(hidden)"]')
     WHERE changes ? 'password';
+    -- What is still there says of which network an entry is, so that its owners see it.
+    UPDATE sensors_auditentry SET network_id = network.id, network_slug = network.slug
+    FROM sensors_network AS network
+    WHERE object_id = network.id AND content_type_id =
+        (SELECT id FROM django_content_type WHERE app_label = 'sensors' AND model = 'network');
+    FOR kind IN
+        SELECT type.id, table_name FROM django_content_type AS type JOIN information_schema.columns
+        ON table_schema = current_schema() AND table_name = app_label || '_' || model AND column_name = 'network_id'
+    LOOP
+        EXECUTE format(
+            'UPDATE sensors_auditentry SET network_id = network.id, network_slug = network.slug'
+            ' FROM %I AS changed JOIN sensors_network AS network ON network.id = changed.network_id'
+            ' WHERE content_type_id = %s AND object_pk = changed.id::text', kind.table_name, kind.id);
+    END LOOP;
     DROP TABLE auditlog_logentry;
     -- With it go the permissions that groups have for the log.
     UPDATE auth_permission SET

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.test import override_settings
 
 from sensors import history, services
-from sensors.models import AuditEntry, Network, Role, Sensor, User
+from sensors.models import AuditEntry, Claim, Network, Role, Sensor, User
 from sensors.services.audit import prune_audit_log
 from tests.api.callers import Caller, listed, make_network, make_user
 
@@ -238,11 +238,25 @@ def test_old_entries_are_let_go_by_one_way_that_leaves_an_entry(world, capsysbin
         call_command("audit_log", "prune", "--before", "2099-01-01")
     with pytest.raises(CommandError, match="needs --before"):
         call_command("audit_log", "prune")
+    # One network's, from a day on: nobody should believe that the rest stays.
+    for misplaced in (["--network", world.network.slug], ["--start", "2026-01-01"], ["--csv"]):
+        with pytest.raises(CommandError, match="belongs to export"):
+            call_command("audit_log", "prune", "--before", "2099-01-01", "--yes", *misplaced)
+    assert AuditEntry.objects.count() == before
     call_command("audit_log", "prune", "--before", "2099-01-01", "--yes")
     (left,) = AuditEntry.objects.all()
     assert left.changes == {"entries": [before, 0]}
     with pytest.raises(IntegrityError), transaction.atomic():
         AuditEntry.objects.all().delete()
+
+
+def test_entries_that_services_write_themselves_are_found_by_their_kind(world):
+    made_sensor(world)
+    prune_audit_log(before=datetime.now(UTC) + timedelta(days=1))
+    claim = Claim(identifier="boiler-1", network=world.network)
+    AuditEntry.objects.log_create(claim, force_log=True, action=AuditEntry.Action.UPDATE, changes={})
+    assert [entry["kind"] for entry in listed(world.owner, ENTRIES, kind="claim")] == ["claim"]
+    assert [entry["kind"] for entry in listed(world.staff, ENTRIES, kind="audit-entry")] == ["audit-entry"]
 
 
 # --- Files ---------------------------------------------------------------------------------------------

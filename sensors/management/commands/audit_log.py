@@ -34,6 +34,9 @@ class Command(BaseCommand):
     def handle(self, *, action: str, before: datetime | None, **options: Any) -> None:
         """Export or prune."""
         if action == "prune":
+            # Otherwise somebody would believe that the others' entries stay.
+            if misplaced := [name for name in ("network", "start", "csv") if options[name]]:
+                raise CommandError(f"--{misplaced[0]} belongs to export; prune deletes the entries of all networks")
             self._prune(before, sure=options["yes"])
             return
         entries = AuditEntry.objects.all()
@@ -61,7 +64,11 @@ class Command(BaseCommand):
         if before is None:
             raise CommandError("prune needs --before DATE; export what goes first")
         number = AuditEntry.objects.filter(timestamp__lt=before).count()
-        if number and not sure and input(f"Delete {number:,} entries from before {before:%Y-%m-%d}? [y/N] ") != "y":
+        if (
+            number
+            and not sure
+            and input(f"Delete {number:,} entries of all networks from before {before:%Y-%m-%d}? [y/N] ") != "y"
+        ):
             raise CommandError("nothing was deleted")
         self.stdout.write(f"{prune_audit_log(before=before):,} entries were deleted.")
 
