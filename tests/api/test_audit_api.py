@@ -253,7 +253,7 @@ def test_old_entries_are_let_go_by_one_way_that_leaves_an_entry(world, capsysbin
 def test_entries_that_services_write_themselves_are_found_by_their_kind(world):
     made_sensor(world)
     prune_audit_log(before=datetime.now(UTC) + timedelta(days=1))
-    claim = Claim(identifier="boiler-1", network=world.network)
+    claim = Claim(pk=7, identifier="boiler-1", network=world.network)
     AuditEntry.objects.log_create(claim, force_log=True, action=AuditEntry.Action.UPDATE, changes={})
     assert [entry["kind"] for entry in listed(world.owner, ENTRIES, kind="claim")] == ["claim"]
     assert [entry["kind"] for entry in listed(world.staff, ENTRIES, kind="audit-entry")] == ["audit-entry"]

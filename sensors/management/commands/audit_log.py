@@ -64,11 +64,8 @@ class Command(BaseCommand):
         if before is None:
             raise CommandError("prune needs --before DATE; export what goes first")
         number = AuditEntry.objects.filter(timestamp__lt=before).count()
-        if (
-            number
-            and not sure
-            and input(f"Delete {number:,} entries of all networks from before {before:%Y-%m-%d}? [y/N] ") != "y"
-        ):
+        question = f"Delete {number:,} entries of all networks from before {before:%Y-%m-%d}? [y/N] "
+        if number and not sure and input(question) != "y":
             raise CommandError("nothing was deleted")
         self.stdout.write(f"{prune_audit_log(before=before):,} entries were deleted.")
 
