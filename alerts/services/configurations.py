@@ -123,7 +123,7 @@ def open_failures(horizon: Horizon, *, now: datetime, limit: int = OPENED_PER_TR
             rule__in={row[1] for row in failed}, sensor__in={row[2] for row in failed}, resolved_at__isnull=True
         ).values_list("rule_id", "sensor_id")
     )
-    rules = Rule.objects.in_bulk({row[1] for row in failed})
+    rules = Rule.objects.select_related("network").in_bulk({row[1] for row in failed})
     alerts = [
         firing_alert(
             rules[rule_id],

@@ -111,7 +111,7 @@ def judge_gateways(horizon: Horizon, *, now: datetime) -> GatewaysJudged:
         # Counted after the lock: an editor may have changed the rule just before it.
         cursor.execute(_COUNT, _columns(locked))
         counts = [_Count.load(row) for row in cursor.fetchall()]
-    rules = Rule.objects.in_bulk({count.rule_id for count in counts})
+    rules = Rule.objects.select_related("network").in_bulk({count.rule_id for count in counts})
     to_open, resolved = [], 0
     for count in counts:
         rule = rules[count.rule_id]

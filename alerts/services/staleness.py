@@ -134,7 +134,7 @@ def open_waiting(
         rows = cursor.fetchall()
     if not rows:
         return 0
-    rules = Rule.objects.in_bulk({row[1] for row in rows})
+    rules = Rule.objects.select_related("network").in_bulk({row[1] for row in rows})
     RuleState.objects.filter(pk__in=[row[0] for row in rows]).update(waiting=False)
     alerts = [
         firing_alert(

@@ -35,7 +35,7 @@ def record_new(alerts: Sequence[Alert], *, now: datetime) -> None:
 def firing_alert(rule: Rule, *, started_at: datetime, fired_at: datetime, now: datetime, **subject: Any) -> Alert:
     """Return an alert by `rule` that fires, for `open_alerts`; subject: the fields that say whom and what it is about.
 
-    rule: of several alerts the same object, so that its network is read once. fired_at: when it could be known; a
+    rule: with its network, which would otherwise be read for each. fired_at: when it could be known; a
     violation that begins later fires when it begins.
     """
     return Alert(
