@@ -18,7 +18,8 @@ def mqtt_address(request: HttpRequest) -> dict[str, Any]:
     """
     url = urlsplit(settings.MQTT_URL)
     if not settings.FLEET_LOCAL:
-        host = request.get_host().rsplit(":", 1)[0]
+        # Of an IPv6 address without its brackets, which belong to URLs.
+        host = urlsplit(f"//{request.get_host()}").hostname
         return {"host": host, "port": settings.MQTT_TLS_PORT, "tls": True, "login": True}
     tls = url.scheme == "mqtts"
     port = url.port or (settings.MQTT_TLS_PORT if tls else DEFAULT_MQTT_PORT)

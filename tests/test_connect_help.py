@@ -26,6 +26,10 @@ def test_in_production_it_is_the_published_port_with_tls_and_never_the_bridge_s(
     settings.FLEET_LOCAL, settings.ALLOWED_HOSTS = False, ["fleet.example.org"]
     settings.MQTT_URL = "mqtt://fleet-bridge:secret@mosquitto:1884"
     assert shown("fleet.example.org:8443") == {"host": "fleet.example.org", "port": 8883, "tls": True, "login": True}
+    for host in ("[2001:db8::1]", "[2001:db8::1]:8443"):
+        settings.ALLOWED_HOSTS = ["[2001:db8::1]"]
+        assert shown(host)["host"] == "2001:db8::1"
+    settings.ALLOWED_HOSTS = ["fleet.example.org"]
     settings.MQTT_TLS_PORT = 18883
     assert shown("fleet.example.org")["port"] == 18883
 
