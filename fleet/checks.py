@@ -29,6 +29,8 @@ METRICS_TOKEN_CHARACTERS: Final = 20
 # 128 bits, if they are hexadecimal.
 NOTIFICATION_KEY_CHARACTERS: Final = 32
 BROKER_AUTH_SECRET_CHARACTERS: Final = 32
+# 120 bits of base 64.
+SERVICE_PASSWORD_CHARACTERS: Final = 20
 # What examples and images ship with, compared in lower case.
 DEFAULT_PASSWORDS: Final = frozenset(
     {
@@ -210,7 +212,9 @@ def _metrics_token() -> Iterator[CheckMessage]:
 
 
 def _broker_accounts() -> Iterator[CheckMessage]:
-    if settings.MQTT_ACCOUNTS not in ("dynamic-security", "http", "database"):
+    # That of amqtt, which no production runs.
+    local = ("database",) if settings.FLEET_LOCAL else ()
+    if settings.MQTT_ACCOUNTS not in ("dynamic-security", "http", *local):
         yield Error(
             f"MQTT_ACCOUNTS is {settings.MQTT_ACCOUNTS!r}.",
             hint="dynamic-security, or http for a broker that asks the service.",
@@ -222,6 +226,13 @@ def _broker_accounts() -> Iterator[CheckMessage]:
             "BROKER_AUTH_SECRET can be guessed.",
             hint=f"Set at least {BROKER_AUTH_SECRET_CHARACTERS} random characters, or none.",
             id="fleet.E031",
+        )
+    _, password = _login(urlsplit(settings.MQTT_URL))
+    if settings.MQTT_ACCOUNTS == "http" and len(password) < SERVICE_PASSWORD_CHARACTERS:
+        yield Error(
+            "MQTT_ACCOUNTS is http, and the password in MQTT_URL can be guessed.",
+            hint=f"Set at least {SERVICE_PASSWORD_CHARACTERS} random characters: tries of it are not limited.",
+            id="fleet.E035",
         )
     if settings.MQTT_ACCOUNTS == "http" and not secret:
         yield Error(

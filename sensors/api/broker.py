@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import structlog
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.authentication import BaseAuthentication
@@ -24,7 +24,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sensors.api.serializers import TextField
-from sensors.broker.logins import Action, Login, Verdict, is_service_login, judge_login, may_use
+from sensors.broker.logins import Action, LoginAttempt, Verdict, is_service_login, judge_login, may_use
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +127,9 @@ class EmqxView(BrokerView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Refuse what cannot be answered; only who is no broker learns why by a status."""
-        if isinstance(exc, AuthenticationFailed | NotFound) or not isinstance(exc, APIException | DatabaseError):
+        if isinstance(exc, AuthenticationFailed | NotFound) or not isinstance(
+            exc, APIException | DatabaseError | InterfaceError
+        ):
             # The last is a defect: logged as one, and refused by `no_match = deny` (docs/brokers.md).
             return super().handle_exception(exc)
         why = exc.detail if isinstance(exc, APIException) else type(exc).__name__
@@ -150,7 +152,7 @@ class EmqxAuthenticationView(EmqxView):
     def post(self, request: Request) -> Response:
         """Answer `allow` or `deny`."""
         asked = self.asked(request, EmqxLoginSerializer)
-        login = Login(asked["username"], asked["password"], asked["clientid"], asked["peerhost"])
+        login = LoginAttempt(asked["username"], asked["password"], asked["clientid"], asked["peerhost"])
         verdict = judge_login(login, now_s=time.time())
         return Response(
             {
@@ -237,7 +239,7 @@ class VerneMqView(BrokerView):
         asked = self.asked(request, VerneMqSerializer)
         username = asked["username"]
         if hook == "auth_on_register":
-            login = Login(username, asked["password"], asked["client_id"], asked["peer_addr"])
+            login = LoginAttempt(username, asked["password"], asked["client_id"], asked["peer_addr"])
             return Response(_OK if judge_login(login, now_s=time.time()).is_admitted else _NOT_ALLOWED)
         if hook == "auth_on_publish":
             return Response(_OK if may_use(username, Action.WRITE, asked["topic"]) else _NOT_ALLOWED)
@@ -323,7 +325,7 @@ class GoAuthUserView(GoAuthView):
     def post(self, request: Request) -> Response:
         """Answer 200 or 403."""
         asked = self.asked(request, GoAuthLoginSerializer)
-        login = Login(asked["username"], asked["password"], asked["clientid"])
+        login = LoginAttempt(asked["username"], asked["password"], asked["clientid"])
         return self.answer(judge_login(login, now_s=time.time()).is_admitted)
 
 

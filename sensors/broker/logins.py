@@ -22,7 +22,7 @@ LOGINS: Final = Counter("fleet_broker_logins", "Logins that a broker asked this 
 # What nobody's password has: a name that there is not costs the same time as a wrong password.
 _NOBODY: Final = hash_secret(new_secret())
 
-refusals: Final = RefusalLog()
+refusals: Final = RefusalLog(reminds_itself=True)
 
 
 class Verdict(enum.StrEnum):
@@ -48,7 +48,7 @@ class Action(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginAttempt:
     """With what a client connects. address: its own, "" if the broker does not tell it."""
 
     username: str
@@ -57,7 +57,7 @@ class Login:
     address: str = ""
 
 
-def judge_login(login: Login, *, now_s: float) -> Verdict:
+def judge_login(login: LoginAttempt, *, now_s: float) -> Verdict:
     """Return what becomes of the login; counts it, and warns of refused ones. now_s: Unix time.
 
     Raises DatabaseError if nobody can know.
@@ -75,21 +75,24 @@ def judge_login(login: Login, *, now_s: float) -> Verdict:
     return verdict
 
 
-def _judged(login: Login, *, now_s: float) -> Verdict:
-    is_service = is_service_login(login.username)
-    throttle = GuessThrottle(login.username, login.address, now_s, by_name=not is_service)
+def _judged(login: LoginAttempt, *, now_s: float) -> Verdict:
+    if is_service_login(login.username):
+        # Without a limit, by which anybody could keep the bridge out: nobody guesses what fleet.E035 asks for.
+        secret = _service_secret(settings.MQTT_URL)
+        return Verdict.SERVICE if (secret or _NOBODY).matches(login.password) and secret else Verdict.REFUSED
+    throttle = GuessThrottle(login.username, login.address, now_s)
     if throttle.is_exhausted():
         return Verdict.THROTTLED
-    secret = _service_secret(settings.MQTT_URL) if is_service else _secret_of(login.username)
+    secret = _secret_of(login.username)
     # In this order, so that a wrong client id, too, costs a hash and is told by nothing.
     is_right = (secret or _NOBODY).matches(login.password)
     if not is_right or secret is None:
         throttle.refused()
         return Verdict.REFUSED
-    if not is_service and not may_connect(login.username, login.client_id):
+    if not may_connect(login.username, login.client_id):
         return Verdict.REFUSED
     throttle.admitted()
-    return Verdict.SERVICE if is_service else Verdict.SENSOR
+    return Verdict.SENSOR
 
 
 def may_use(username: str, action: Action, topic: str) -> bool:

@@ -1,6 +1,7 @@
 """Refused logins in the log: seen, and never so many lines that they hide the rest."""
 
 import threading
+import time
 from typing import Final
 
 import structlog
@@ -18,7 +19,10 @@ _CHARACTERS: Final = 64
 class RefusalLog:
     """Counts refused logins and warns of them, at once of the first, then in one line every LINE_EVERY_S."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reminds_itself: bool = False) -> None:
+        """reminds_itself: nobody calls `tell`; a timer does, for as long as something waits."""
+        self._reminds_itself = reminds_itself
+        self._timer: threading.Timer | None = None
         self.total = 0
         self._waiting = 0
         self._named: list[dict[str, str]] = []
@@ -34,6 +38,8 @@ class RefusalLog:
             if len(self._named) < _NAMED and named not in self._named:
                 self._named.append(named)
         self.tell(now_s=now_s)
+        if self._reminds_itself:
+            self._remind()
 
     def tell(self, *, now_s: float) -> None:
         """Write the line that is due, if there is one."""
@@ -43,3 +49,18 @@ class RefusalLog:
             count, named = self._waiting, self._named
             self._waiting, self._named, self._said_at = 0, [], now_s
         log.warning("logins were refused at the broker", count=count, some=named)
+
+    def _remind(self) -> None:
+        with self._lock:
+            if not self._waiting or (self._timer is not None and self._timer.is_alive()):
+                return
+            self._timer = threading.Timer(LINE_EVERY_S, self._tell_later)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _tell_later(self) -> None:
+        with self._lock:
+            self._timer = None
+        self.tell(now_s=time.monotonic())
+        # What has just come in while the line was not due yet by a hair.
+        self._remind()

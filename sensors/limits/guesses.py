@@ -22,20 +22,18 @@ class GuessThrottle:
 
     Right ones are never counted, and who came in from an address with that name before is judged by that pair alone:
     whoever guesses from elsewhere locks no sensor out of where it is. Every limit ends with its window. address: "" if
-    the broker does not tell it; then the name's own limit is the only one. by_name: whether there is that one; not for
-    the service's own login, which nobody may keep out. Redis away: nothing is limited.
+    the broker does not tell it; then the name's own limit is the only one. Redis away: nothing is limited.
     """
 
     username: str
     address: str
     now_s: float
-    by_name: bool = True
 
     def is_exhausted(self) -> bool:
         """Return whether the password must not even be looked at."""
         limit = self._rate.most
         wide = limit * _WIDE
-        limits = [(self._key(f"name:{self._name}"), wide)] if self.by_name else []
+        limits = [(self._key(f"name:{self._name}"), wide)]
         if self.address:
             limits = [(self._pair_key(), limit), *limits, (self._key(f"address:{self._origin}"), wide)]
         read = counters().read([*(key for key, _ in limits), self._known_key()])

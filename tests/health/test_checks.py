@@ -41,7 +41,7 @@ PRODUCTION = {
     "BROKER_LOGIN_THROTTLE": "10/min",
     "LIVE_RECHECK_S": 10,
 }
-
+LONG = "mqtts://fleet-bridge:Sldkfj2398Sldkfj2398@mqtt.example.org"
 MAIL = {"MAIL_IS_CONFIGURED": True, "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend"}
 
 
@@ -86,7 +86,9 @@ def test_production_settings_are_clean():
         ({"MQTT_ACCOUNTS": "https"}, "fleet.E030"),
         ({"BROKER_AUTH_SECRET": "short"}, "fleet.E031"),
         ({"BROKER_AUTH_SECRET": "x" * 40}, "fleet.E031"),
-        ({"MQTT_ACCOUNTS": "http"}, "fleet.E032"),
+        ({"MQTT_ACCOUNTS": "database"}, "fleet.E030"),
+        ({"MQTT_ACCOUNTS": "http", "MQTT_URL": LONG}, "fleet.E032"),
+        ({"MQTT_ACCOUNTS": "http", "BROKER_AUTH_SECRET": KEY}, "fleet.E035"),
         ({"BROKER_LOGIN_THROTTLE": "often"}, "fleet.E033"),
         ({"REST_FRAMEWORK": {"DEFAULT_THROTTLE_RATES": {"caller": "0/s"}}}, "fleet.E033"),
         ({"CLAIM_DAYS": 0}, "fleet.E034"),
