@@ -1,12 +1,12 @@
 """Logins that mosquitto refused, read from its own log: its plugin tells nobody of them.
 
-mosquitto says where a connection comes from, then who came in by it, or that somebody did not; 2.0 does not say of the
-latter where it was. So a refusal is given to the address that has the most connections by which nobody came in: right
-unless two guess at once, and then right for the one who guesses more.
+mosquitto says where a connection comes from, then who came in by it, or that it ended before anybody did; 2.0 does not
+say of the latter where it was. It answers as soon as a login is there, so such an end is given to the newest connection
+by which nobody came in yet: right unless two come within a round trip, and then mostly right for who guesses more.
 """
 
 import re
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from typing import Final
 
 from fleet.mqtt.address import BrokerAddress
@@ -16,10 +16,12 @@ from sensors.broker.refusals import RefusalLog
 LOG_TOPIC: Final = "$SYS/broker/log/N"
 
 # 2.0: `1795304811: New connection from 127.0.0.1:50074 on port 1883.`, `… New client connected from 127.0.0.1:50064 as
-# x (p2, …`, `… Client <unknown> disconnected, not authorised.`; 2.1 adds the address to the last.
+# x (p2, …`, `… Client <unknown> disconnected, not authorised.`, `… Client <unknown> closed its connection.`; 2.1 adds
+# the address to the latter two.
 _OPENED: Final = re.compile(r"New connection from (\S+):(\d+) on port (\d+)\.?$")
 _CAME_IN: Final = re.compile(r"New client connected from (\S+):(\d+) as ")
 _REFUSED: Final = re.compile(r"Client (.*?)(?: \[(\S+):(\d+)\])? disconnected[,:] not authori[sz]ed\.?$")
+_ENDED: Final = re.compile(r"Client <unknown>(?: \[(\S+):(\d+)\])? (?:closed|disconnected|has exceeded)")
 _UNKNOWN: Final = "<unknown>"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
@@ -28,9 +30,11 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _MOST_OPEN: Final = 1_000
 _OPEN_S: Final = 60.0
 
+Peer = tuple[str, str]  # address and port
+
 
 class LoginWatch:
-    """Counts and tells what was refused."""
+    """Counts and tells what was refused; a line costs the same however many connections are open."""
 
     def __init__(self, address: BrokerAddress) -> None:
         """Take the bridge's own way to the broker.
@@ -40,8 +44,9 @@ class LoginWatch:
         """
         is_near = address.host in _LOOPBACK or address.host == "localhost"
         self._check_port = None if is_near else str(address.port)
-        # (address, port) to the broker's port and when it was opened, oldest first.
-        self._open: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+        # When they were opened, oldest first.
+        self._open: OrderedDict[Peer, float] = OrderedDict()
+        self._checks: OrderedDict[Peer, float] = OrderedDict()
         self._refusals = RefusalLog()
 
     @property
@@ -53,37 +58,38 @@ class LoginWatch:
         """Read one line of the broker's log; now_s: monotonic."""
         line = payload.decode(errors="replace")
         if found := _OPENED.search(line):
-            self._open[found[1], found[2]] = (found[3], now_s)
-            self._forget(now_s)
+            is_check = found[1] in _LOOPBACK and found[3] == self._check_port
+            _remember(self._checks if is_check else self._open, (found[1], found[2]), now_s=now_s)
         elif found := _CAME_IN.search(line):
             self._open.pop((found[1], found[2]), None)
         elif found := _REFUSED.search(line):
-            address = self._address_of((found[2], found[3]))
-            if address is not None:
-                client_id = "" if found[1] == _UNKNOWN else found[1]
-                self._refusals.note(now_s=now_s, address=address, client_id=client_id)
+            if self._take_check((found[2], found[3])):
+                return
+            client_id = "" if found[1] == _UNKNOWN else found[1]
+            self._refusals.note(now_s=now_s, address=self._take_open((found[2], found[3])), client_id=client_id)
+        elif found := _ENDED.search(line):
+            # A probe, or somebody who thought better of it.
+            self._take_open((found[1], found[2]))
 
     def tell(self, *, now_s: float) -> None:
         """Log what is due."""
         self._refusals.tell(now_s=now_s)
 
-    def _forget(self, now_s: float) -> None:
-        while len(self._open) > _MOST_OPEN or next(iter(self._open.values()))[1] < now_s - _OPEN_S:
-            self._open.popitem(last=False)
+    def _take_check(self, named: tuple[str | None, str | None]) -> bool:
+        """Return whether it was the broker's health check that ended; named: its peer, where the broker says it."""
+        if named[0] is None:
+            return bool(self._checks and self._checks.popitem())
+        return self._checks.pop((named[0], named[1] or ""), None) is not None
 
-    def _address_of(self, named: tuple[str | None, str | None]) -> str | None:
-        """Return whose login was refused, "" if nobody knows; None for the broker's health check."""
-        peer = next((each for each in self._open if each == named), None)
-        if peer is None:
-            peer = next((each for each, (port, _) in self._open.items() if self._is_check(each, port)), None)
-        if peer is None:
-            by_address = Counter(address for address, _ in self._open)
-            [(likely, _)] = by_address.most_common(1) or [("", 0)]
-            peer = next((each for each in self._open if each[0] == likely), None)
-        if peer is None:
-            return named[0] or ""
-        port, _ = self._open.pop(peer)
-        return None if self._is_check(peer, port) else peer[0]
+    def _take_open(self, named: tuple[str | None, str | None]) -> str:
+        """Return the address of the connection that ended, "" if nobody knows."""
+        if named[0] is not None:
+            self._open.pop((named[0], named[1] or ""), None)
+            return named[0]
+        return self._open.popitem()[0][0] if self._open else ""
 
-    def _is_check(self, peer: tuple[str, str], port: str) -> bool:
-        return peer[0] in _LOOPBACK and port == self._check_port
+
+def _remember(connections: OrderedDict[Peer, float], peer: Peer, *, now_s: float) -> None:
+    connections[peer] = now_s
+    while len(connections) > _MOST_OPEN or next(iter(connections.values())) < now_s - _OPEN_S:
+        connections.popitem(last=False)

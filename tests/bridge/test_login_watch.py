@@ -89,10 +89,19 @@ def test_a_refusal_is_given_to_the_connection_by_which_nobody_came_in() -> None:
     assert watched(lines) == (1, [{"address": "10.0.0.2"}])
 
 
-def test_where_several_could_be_meant_it_is_given_to_who_tries_most() -> None:
+def test_where_several_could_be_meant_it_is_given_to_who_came_last() -> None:
     lines = [opened("10.0.0.1", 1), *(opened("10.0.0.9", peer) for peer in range(5)), REFUSED, REFUSED]
     # The first is told at once, the second with the next line.
     assert watched(lines) == (2, [{"address": "10.0.0.9"}] * 2)
+
+
+@pytest.mark.parametrize(
+    "ended", ["Client <unknown> closed its connection.", "Client <unknown> disconnected due to protocol error."]
+)
+def test_probes_that_never_log_in_are_not_blamed_for_who_guesses(ended: str) -> None:
+    idle = [opened("10.0.0.7", peer) for peer in range(20)]
+    probes = [line for peer in range(30) for line in (opened("10.0.0.1", peer), ended)]
+    assert watched([*idle, *probes, opened("10.6.6.6", 1), REFUSED]) == (1, [{"address": "10.6.6.6"}])
 
 
 def test_a_broker_that_names_client_and_address_is_believed() -> None:
