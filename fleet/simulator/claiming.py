@@ -1,6 +1,7 @@
 """Simulated sensors that introduce themselves: each claims its place over HTTP and waits for its login."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import urllib.error
@@ -8,8 +9,10 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from fleet.mqtt.device import Credentials
 
@@ -18,6 +21,7 @@ TIMEOUT_S: Final = 10.0
 RETRY_S: Final = 5.0
 # Requests under way at once: a hall of devices, not an attack.
 AT_ONCE: Final = 10
+LINE_END: Final = "\n"
 _LATER: Final = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -27,6 +31,8 @@ class ClaimError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """What the service answered; status 0: nothing, and `body` says why."""
+
     status: int
     body: dict[str, Any]
     retry_s: float
@@ -44,11 +50,17 @@ async def claim_places(
     """Return when all sensors were admitted, or `stop` was set.
 
     url: of the service, without a path. keep: called with each identifier and its login, which is given out this once;
-    say: with what people are to know. Raises ClaimError when one of them is refused.
+    say: with what people are to know. Raises ClaimError for a `url` that is none, and when some of them are refused,
+    once the others were admitted.
     """
+    address = urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ClaimError(f"{url!r} is not where a service is; its address is like http://127.0.0.1:8000")
     slots = asyncio.Semaphore(AT_ONCE)
+    told: set[str] = set()
 
-    async def claim(identifier: str) -> None:
+    async def claim(identifier: str) -> str | None:
+        """Return why it is refused; None when it was admitted or `stop` was set."""
         # A real device makes it once and keeps it over restarts.
         proof = secrets.token_urlsafe(24)
         claimed = {"claim_code": code, "identifier": identifier, "proof": proof}
@@ -57,32 +69,42 @@ async def claim_places(
                 answer = await asyncio.to_thread(_post, f"{url.rstrip('/')}/api/v1/claims/", claimed)
             if answer.status == HTTPStatus.OK:
                 keep(identifier, Credentials(answer.body["username"], answer.body["password"]))
-                return
+                return None
+            words = _words(answer.body)
+            if not answer.status and words not in told:
+                told.add(words)
+                say(f"{url} does not answer ({words}); trying again.")
             if answer.status and answer.status != HTTPStatus.ACCEPTED and answer.status not in _LATER:
-                raise ClaimError(f"{identifier}: {answer.status} {_words(answer.body)}")
-            try:
+                say(f"{identifier} is refused: {answer.status} {words}")
+                return f"{identifier}: {answer.status} {words}"
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), answer.retry_s)
-            except TimeoutError:
-                continue
+        return None
 
     say(f"{len(identifiers)} sensors ask {url} for their places; admit them on its page Claims.")
-    tasks = [asyncio.create_task(claim(identifier)) for identifier in identifiers]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+    if refused := [why for why in await asyncio.gather(*map(claim, identifiers)) if why is not None]:
+        more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+        raise ClaimError(f"{refused[0]}{more}")
+
+
+def check_takes_lines(path: Path) -> None:
+    """Return if `keep_in` may add to the file; ClaimError where it is JSON, which a line would break."""
+    if path.read_text(encoding="utf-8").lstrip().startswith("["):
+        raise ClaimError(f"{path} is JSON, and logins are added as lines: name another file for them")
 
 
 def keep_in(path: Path, identifier: str, login: Credentials) -> None:
-    """Add a line `identifier password` to the file at `path`, which only its owner can read."""
+    """Add a line `identifier password` to the file at `path`, which from then on only its owner can read."""
     path.touch(mode=0o600)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{identifier} {login.password}\n")
+    path.chmod(0o600)
+    with path.open("a+", encoding="utf-8") as file:
+        file.seek(0)
+        text = file.read()
+        file.write(f"{'' if not text or text.endswith(LINE_END) else LINE_END}{identifier} {login.password}{LINE_END}")
 
 
 def _post(url: str, body: dict[str, str]) -> _Answer:
-    """Return the service's answer; status 0 if it did not answer."""
+    """Return the service's answer, or that there was none."""
     request = urllib.request.Request(  # noqa: S310 - whoever runs the simulator names the address
         url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
@@ -91,8 +113,8 @@ def _post(url: str, body: dict[str, str]) -> _Answer:
             return _read(response.status, response.read(), response.headers.get("Retry-After"))
     except urllib.error.HTTPError as error:
         return _read(error.code, error.read(), error.headers.get("Retry-After"))
-    except OSError:
-        return _Answer(0, {}, RETRY_S)
+    except (OSError, HTTPException) as error:
+        return _Answer(0, {"detail": str(getattr(error, "reason", None) or error or type(error).__name__)}, RETRY_S)
 
 
 def _read(status: int, text: bytes, retry_after: str | None) -> _Answer:

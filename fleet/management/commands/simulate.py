@@ -18,7 +18,7 @@ from django.utils import timezone
 from fleet.mqtt.device import Credentials
 from fleet.simulator.arguments import add_arguments, epilog
 from fleet.simulator.broker import Broker, BrokerOptionsError, allow_open_files, find_broker, read_passwords
-from fleet.simulator.claiming import ClaimError, claim_places, keep_in
+from fleet.simulator.claiming import ClaimError, check_takes_lines, claim_places, keep_in
 from fleet.simulator.demo import seed_demo
 from fleet.simulator.faults import FaultError, assign_faults, parse_fault
 from fleet.simulator.process import run_until_signalled
@@ -114,8 +114,13 @@ class Command(BaseCommand):
 
     def _claimed(self, identifiers: list[str], options: dict[str, Any]) -> Broker | None:
         """Return the broker with a login for each sensor; None if the process was to end while some waited."""
+        # First: whoever admits the sensors does not do it for a broker that cannot be used.
+        broker = _broker({**options, "password_file": None})
         file: Path | None = options["password_file"]
-        logins = read_passwords(file) if file is not None and file.exists() else {}
+        logins = {}
+        if file is not None and file.exists():
+            logins = read_passwords(file)
+            check_takes_lines(file)
 
         def keep(identifier: str, login: Credentials) -> None:
             if file is not None:
@@ -133,7 +138,7 @@ class Command(BaseCommand):
         if waiting:
             self._say(f"Ended while {len(waiting)} of {len(identifiers)} sensors waited to be admitted.")
             return None
-        return dataclasses.replace(_broker({**options, "password_file": None}), credentials=logins.get)
+        return dataclasses.replace(broker, credentials=logins.get)
 
     def _replay(self, options: dict[str, Any]) -> None:
         path: Path = options["replay"]
