@@ -52,6 +52,11 @@ class AccountAdapter(DefaultAccountAdapter):
         """Send who was switched off while logging in back to the login."""
         return HttpResponseRedirect(reverse("login"))
 
+    def set_password(self, user: Any, password: str) -> None:
+        """Store the password and nothing else: what staff changed of the user meanwhile stays."""
+        user.set_password(password)
+        user.save(update_fields=["password"])
+
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Return where one lands after a change of password."""
         return reverse("password_change_done")

@@ -6,7 +6,9 @@ import pytest
 from django.core import mail
 from django.test import Client
 
+from fleet.accounts.adapter import AccountAdapter
 from fleet.accounts.links import password_link
+from sensors.models import User
 from tests.accounts.people import OTHER_PASSWORD, PASSWORD, Browser, enter, link_in, mailed, set_by
 from tests.api.callers import make_user
 from tests.waiting import wait_until
@@ -30,6 +32,16 @@ def test_a_change_keeps_this_session_and_ends_the_others(ada):
     assert len(here.get("/account/").context["sessions"]) == 1
     assert Browser().log_in(ada.username, PASSWORD).status_code == 200
     assert Browser().log_in(ada.username, OTHER_PASSWORD).status_code == 302
+
+
+def test_a_change_undoes_nothing_that_staff_changed_meanwhile(ada):
+    User.objects.filter(pk=ada.pk).update(is_staff=True)
+    as_a_page_knows_her = User.objects.get(pk=ada.pk)
+    User.objects.filter(pk=ada.pk).update(is_active=False, is_staff=False, email="new@example.org")
+    AccountAdapter().set_password(as_a_page_knows_her, OTHER_PASSWORD)
+    now = User.objects.get(pk=ada.pk)
+    assert (now.is_active, now.is_staff, now.email) == (False, False, "new@example.org")
+    assert now.check_password(OTHER_PASSWORD)
 
 
 def test_a_change_needs_the_old_password(ada):
