@@ -8,7 +8,7 @@ from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -49,8 +49,18 @@ class LoginView(account.LoginView):
     """Username and password; then the code, where there is a second factor."""
 
     def get_context_data(self, **kwargs: Any) -> dict:
-        """Return also whether anybody may make an account."""
-        return super().get_context_data(**kwargs) | {"may_register": settings.SELF_REGISTRATION}
+        """Return also whether anybody may make an account, and whether one wants to be somebody else."""
+        return super().get_context_data(**kwargs) | {
+            "may_register": settings.SELF_REGISTRATION,
+            "instead": "instead" in self.request.GET,
+        }
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Go on to the code or let them in; whoever was logged in here before is so no more."""
+        if self.request.user.is_authenticated:
+            # allauth asks nobody for a code who is logged in, be it as somebody else.
+            logout(self.request)
+        return super().form_valid(form)
 
 
 class PasswordChangeView(account.PasswordChangeView):

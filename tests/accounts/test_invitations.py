@@ -69,6 +69,19 @@ def test_who_has_an_account_logs_in_first_and_comes_back(network, ada):
     assert role_of(network, ada) == "operator"
 
 
+def test_who_is_logged_in_may_accept_it_as_somebody_else(network, ada):
+    _, secret = invite(network)
+    browser = enter(ada)
+    path = f"/login/?instead&next={path_of(secret)}"
+    assert path.replace("&", "&amp;") in browser.get(path_of(secret)).content.decode()
+    page = browser.get(path).content.decode()
+    assert f"You are logged in as {ada.username}; log in as somebody else." in page
+    assert "may not see that page" not in page
+    other = make_user("other", password=PASSWORD)
+    assert browser.log_in(other.username, next=path_of(secret))["Location"] == path_of(secret)
+    assert f"Join as {other.username}" in browser.get(path_of(secret)).content.decode()
+
+
 def test_looking_at_it_joins_nobody(network, ada):
     invitation, secret = invite(network)
     enter(ada).get(path_of(secret))

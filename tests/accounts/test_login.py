@@ -3,7 +3,8 @@
 import pytest
 from django.core.cache import cache
 
-from tests.accounts.people import PASSWORD, Browser, enter
+from tests.accounts.people import PASSWORD, Browser, enter, switch_on
+from tests.api.callers import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +24,21 @@ def test_who_may_not_see_a_page_is_told_so_and_not_sent_back_and_forth(ada):
     answer = browser.get("/admin/", follow=True)
     assert answer.status_code == 200
     assert "may not see that page" in answer.content.decode()
+
+
+def test_who_is_logged_in_logs_in_as_somebody_who_has_a_second_factor(ada):
+    phone, _ = switch_on(enter(ada))
+    browser = enter(make_user("other", password=PASSWORD))
+    assert browser.log_in(ada.username, next="/alerts/")["Location"] == "/login/code/"
+    assert not browser.is_in
+    assert browser.post("/login/code/", {"code": phone.code(1)})["Location"] == "/alerts/"
+    assert browser.get("/api/v1/me/").json()["username"] == ada.username
+
+
+def test_a_wrong_password_of_somebody_else_logs_nobody_out(ada):
+    browser = enter(ada)
+    assert browser.log_in("somebody-else").status_code == 200
+    assert browser.is_in
 
 
 def test_logging_out_ends_the_session(ada):
