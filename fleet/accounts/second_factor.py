@@ -13,6 +13,7 @@ from allauth.mfa.utils import decrypt
 from django.db import transaction
 from django.http import HttpRequest
 
+from fleet.accounts.sessions import end_sessions
 from fleet.login import limit_attempts
 from sensors.limits.attempts import CodeThrottle
 from sensors.models import AuditEntry, User
@@ -62,13 +63,14 @@ def use_up(user: User, code: str) -> None:
             _opens_totp(row, code)
 
 
-def turn_off(user: User) -> bool:
-    """End the second factor of `user`, for whom staff know; return whether there was one."""
+def turn_off(user: User) -> int | None:
+    """End the second factor of `user`, for whom staff know, and their sessions; return how many, None without one."""
     with transaction.atomic():
         deleted, _ = Authenticator.objects.filter(user=user).delete()
-        if deleted:
-            audit(user, "off")
-    return bool(deleted)
+        if not deleted:
+            return None
+        audit(user, "off")
+        return end_sessions(user)
 
 
 def audit(user: User, state: str) -> None:

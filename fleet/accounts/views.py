@@ -66,6 +66,7 @@ class LoginView(account.LoginView):
 class PasswordChangeView(account.PasswordChangeView):
     """The old password and a new one; one's other sessions end."""
 
+    @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         """Change it."""
         response = super().form_valid(form)
@@ -84,6 +85,7 @@ class PasswordResetView(account.PasswordResetView):
 class NewPasswordView(account.PasswordResetFromKeyView):
     """A new password, or the first one, by a link; all sessions end."""
 
+    @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         """Set it."""
         response = super().form_valid(form)
@@ -98,6 +100,7 @@ class ActivateView(ActivateTOTPView):
     Only for who is logged in: allauth keeps in a session what anybody else sent, for when they are.
     """
 
+    @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         """Do it, and say so in the history."""
         response = super().form_valid(form)
@@ -110,6 +113,7 @@ class ActivateView(ActivateTOTPView):
 class DeactivateView(DeactivateTOTPView):
     """Switches the second factor off; one's other sessions end."""
 
+    @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         """Do it, and say so in the history."""
         response = super().form_valid(form)
@@ -123,6 +127,7 @@ class DeactivateView(DeactivateTOTPView):
 class RecoveryCodesView(GenerateRecoveryCodesView):
     """Makes new recovery codes; the older ones end. Only for who is logged in, as above."""
 
+    @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         """Do it, and say so in the history."""
         response = super().form_valid(form)
@@ -148,9 +153,10 @@ def change_email(request: HttpRequest) -> HttpResponse:
         return render(request, "dashboard/account_email.html", {"form": form})
     now = form.cleaned_data["email"]
     if now != before:
-        # Links that went to the older address end with it: their hash holds it.
-        user.email = now
-        user.save(update_fields=["email"])
+        # Links that went to the older address end with it: their hash holds it. With its entry in the history.
+        with transaction.atomic():
+            user.email = now
+            user.save(update_fields=["email"])
         if before and mail.is_configured():
             text = (
                 f"The e-mail address of the account {user.get_username()} was changed; links for it are not sent here"
