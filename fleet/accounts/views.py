@@ -1,5 +1,7 @@
 """Pages of people's accounts, besides what allauth has: the address, sessions, registering, invitations."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from allauth.account import views as account
@@ -88,7 +90,8 @@ class NewPasswordView(account.PasswordResetFromKeyView):
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         """Set it."""
-        response = super().form_valid(form)
+        with _done_by(self.request, self.reset_user):
+            response = super().form_valid(form)
         end_sessions(self.reset_user)
         return response
 
@@ -200,9 +203,12 @@ def register(request: HttpRequest) -> HttpResponse:
     if not settings.SELF_REGISTRATION:
         return render(request, "dashboard/register_closed.html", status=403)
     form = NewUserForm(request.POST or None)
-    if request.method == "POST" and _within_limit(request, form) and form.is_valid() and (user := form.save_if_free()):
-        login(request, user, backend=_BACKEND)
-        return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
+    if request.method == "POST" and _within_limit(request, form) and form.is_valid():
+        with _done_by(request, form.instance):
+            user = form.save_if_free()
+        if user is not None:
+            login(request, user, backend=_BACKEND)
+            return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
     return render(request, "dashboard/register.html", {"form": form})
 
 
@@ -233,7 +239,7 @@ def _accept(request: HttpRequest, found: Invitation, secret: str) -> HttpRespons
     form = NewUserForm(request.POST)
     if not (_within_limit(request, form) and form.is_valid()):
         return _show(request, found, form)
-    with transaction.atomic():
+    with _done_by(request, form.instance), transaction.atomic():
         user = form.save_if_free()
         if user is not None:
             services.accept_invitation(secret, user=user, now=now)
@@ -272,6 +278,16 @@ def _within_limit(request: HttpRequest, form: NewUserForm) -> bool:
         form.add_error(None, error)
         return False
     return True
+
+
+@contextmanager
+def _done_by(request: HttpRequest, user: User) -> Iterator[None]:
+    """Let the audit log name `user`, who is about to come in, as who did what is done within."""
+    before, request.user = request.user, user
+    try:
+        yield
+    finally:
+        request.user = before
 
 
 def _user(request: HttpRequest) -> User:

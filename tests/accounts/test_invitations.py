@@ -7,7 +7,8 @@ from django.test import Client
 from django.utils import timezone
 
 from sensors import services
-from sensors.models import Invitation, Membership, Role, User
+from sensors.errors import Conflict
+from sensors.models import AuditEntry, Invitation, Membership, Role, User
 from tests.accounts.people import OTHER_PASSWORD, PASSWORD, Browser, enter
 from tests.api.callers import make_network, make_user
 
@@ -47,6 +48,30 @@ def test_who_has_no_account_makes_one_and_is_a_member(network):
     invitation.refresh_from_db()
     assert invitation.accepted_by == user
     assert Browser().log_in("grace", OTHER_PASSWORD).status_code == 302
+
+
+def test_the_history_says_that_the_new_user_did_it(network):
+    _, secret = invite(network)
+    before = AuditEntry.objects.latest("pk").pk
+    Browser().post(path_of(secret), NEW)
+    user = User.objects.get(username="grace")
+    entries = AuditEntry.objects.filter(pk__gt=before).select_related("content_type")
+    kinds = {entry.content_type.model for entry in entries}
+    assert kinds == {"user", "membership", "invitation"}
+    assert {(entry.actor, entry.actor_name) for entry in entries} == {(user, "grace")}
+
+
+def test_who_came_too_late_is_nobody_on_the_page_that_says_so(network, monkeypatch):
+    _, secret = invite(network)
+
+    def too_late(*_args, **_options):
+        raise Conflict("This invitation was used already; each works once.")
+
+    monkeypatch.setattr(services, "accept_invitation", too_late)
+    answer = Browser().post(path_of(secret), NEW)
+    assert answer.status_code == 410
+    assert not answer.context["user"].is_authenticated
+    assert not User.objects.filter(username="grace").exists()
 
 
 def test_a_weak_password_makes_neither_a_user_nor_a_member(network):

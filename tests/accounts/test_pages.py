@@ -13,7 +13,7 @@ from fleet.accounts.forms import NewUserForm
 from fleet.accounts.links import password_link
 from sensors import services
 from sensors.limits import attempts
-from sensors.models import User
+from sensors.models import AuditEntry, User
 from tests.accounts.people import PASSWORD, Browser, enter, mailed, switch_on
 from tests.api.callers import make_network, make_user
 
@@ -161,6 +161,8 @@ class TestRegistering:
         assert browser.post("/register/", self.BODY)["Location"] == "/"
         assert browser.get("/api/v1/me/").json()["memberships"] == []
         assert browser.get("/api/v1/me/").json()["is_staff"] is False
+        user = User.objects.get(username=self.BODY["username"])
+        assert AuditEntry.objects.get_for_object(user).get().actor == user
 
     def test_names_are_taken_once_whatever_their_case(self, db, settings):
         settings.SELF_REGISTRATION = True

@@ -8,7 +8,7 @@ from django.test import Client
 
 from fleet.accounts.adapter import AccountAdapter
 from fleet.accounts.links import password_link
-from sensors.models import User
+from sensors.models import AuditEntry, User
 from tests.accounts.people import OTHER_PASSWORD, PASSWORD, Browser, enter, link_in, mailed, set_by
 from tests.api.callers import make_user
 from tests.waiting import wait_until
@@ -77,6 +77,14 @@ def test_a_link_by_mail_sets_a_password_once_and_ends_all_sessions(ada):
     assert not elsewhere.is_in
     assert Browser().log_in(ada.username, OTHER_PASSWORD).status_code == 302
     assert "does not work any more" in set_by(path).content.decode()
+
+
+def test_the_history_says_that_who_has_the_link_did_it(ada):
+    set_by(password_link(ada))
+    entries = AuditEntry.objects.get_for_object(ada).order_by("pk")
+    made, used = entries[len(entries) - 2 :]
+    assert made.actor is None
+    assert (used.actor, used.actor_name, list(used.changes)) == (ada, ada.username, ["password"])
 
 
 def test_a_reset_says_the_same_whether_there_is_such_an_address(ada):
