@@ -25,7 +25,7 @@ def _named(route: str, view: Any, *names: str) -> list[Any]:
 
 urlpatterns = [
     *_named("login/", _log_in, "login", "account_login", "account_inactive"),
-    *_named("login/code/", mfa.AuthenticateView.as_view(), "mfa_authenticate"),
+    *_named("login/code/", views.CodeView.as_view(), "mfa_authenticate"),
     *_named("logout/", _log_out, "logout", "account_logout"),
     *_named("register/", views.register, "register"),
     *_named("invitations/<str:secret>/", views.invitation, "invitation"),

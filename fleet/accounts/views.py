@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from allauth.account import views as account
 from allauth.account.decorators import reauthentication_required
+from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from django.conf import settings
@@ -63,6 +64,17 @@ class LoginView(account.LoginView):
             # allauth asks nobody for a code who is logged in, be it as somebody else.
             logout(self.request)
         return super().form_valid(form)
+
+
+class CodeView(AuthenticateView):
+    """The code that a login needs besides the password."""
+
+    def _build_forms(self) -> Any:
+        """Return the form of codes; allauth takes what came without one for the answer of a security key."""
+        self.webauthn_form = None
+        data = self.request.POST if self.request.method == "POST" else None
+        self.auth_form = self.get_form_class()(user=self.stage.login.user, data=data)
+        return self.auth_form
 
 
 class PasswordChangeView(account.PasswordChangeView):
@@ -202,7 +214,7 @@ def register(request: HttpRequest) -> HttpResponse:
     """Make oneself a user, where SELF_REGISTRATION allows it."""
     if not settings.SELF_REGISTRATION:
         return render(request, "dashboard/register_closed.html", status=403)
-    form = NewUserForm(request.POST or None)
+    form = NewUserForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and _within_limit(request, form) and form.is_valid():
         with _done_by(request, form.instance):
             user = form.save_if_free()

@@ -177,3 +177,10 @@ class TestRegistering:
             browser.logout()
             answer = browser.post("/register/", {**self.BODY, "username": f"grace-{number}"})
         assert "Too many attempts to register" in answer.content.decode()
+
+    def test_an_empty_form_is_stopped_as_well(self, db, settings, strict):
+        settings.SELF_REGISTRATION = True
+        browser = Browser()
+        pages = [browser.post("/register/").content.decode() for _ in range(4)]
+        assert ["This field is required." in page for page in pages] == [True] * 4
+        assert ["Too many attempts to register" in page for page in pages] == [False] * 3 + [True]

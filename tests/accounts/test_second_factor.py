@@ -39,6 +39,15 @@ def test_a_login_takes_the_password_and_then_the_code(ada, armed):
     assert browser.is_in
 
 
+@pytest.mark.parametrize("body", [{}, {"code": ""}, {"credential": '{"id": 5}'}, {"credential": "x"}])
+def test_no_code_is_an_empty_one(ada, armed, body):
+    browser = half_in(ada.username)
+    page = browser.post("/login/code/", body)
+    assert page.context["form"].errors == {"code": ["This field is required."]}
+    assert 'name="code"' in page.content.decode()
+    assert not browser.is_in
+
+
 def test_the_code_that_switched_it_on_logs_nobody_in(ada):
     browser = enter(ada)
     browser.confirm(password=PASSWORD)
