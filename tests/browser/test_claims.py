@@ -173,6 +173,26 @@ def test_what_the_device_says_of_itself_can_be_said_better(site, world, code):
     assert sensor.gateway is not None
 
 
+def test_better_words_for_a_sensor_that_is_there_begin_with_its_own_and_keep_the_rest(site, world, code):
+    sensor = world.sensors[0]
+    name = sensor.identifier
+    hall = services.create_gateway(world.network, identifier=f"gw-{name}", name="Hall")
+    labels = {"floor": 2, "draft": True}
+    services.update_sensor(sensor, now=timezone.now(), name="Boiler", labels=labels, gateway=hall)
+    ask(site, code, name)
+    page = site.go("/claims/", live=True)
+    page.get_by_role("button", name=f"Admit {name} with another").click()
+    dialog = page.locator("dialog")
+    expect(dialog.get_by_label("Labels")).to_have_value("draft: true\nfloor: 2")
+    expect(dialog.get_by_label("Gateway")).to_contain_text(f"As it is: gw-{name}")
+    expect(dialog.get_by_label("Name", exact=True)).to_have_value("Boiler")
+    dialog.get_by_label("Name", exact=True).fill("Boiler, north")
+    submit(page)
+    expect(row(page, name)).to_have_count(0)
+    sensor.refresh_from_db()
+    assert (sensor.name, sensor.labels, sensor.gateway) == ("Boiler, north", labels, hall)
+
+
 def test_revoking_a_code_says_who_waits_by_it_and_refuses_them(site, world, code):
     name = f"new-{world.names[0]}"
     ask(site, code, name)

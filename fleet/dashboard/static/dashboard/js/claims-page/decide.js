@@ -1,6 +1,6 @@
 /** What operators decide about devices that ask. Each returns whether anything was decided. */
 
-import { ApiError, getAll, post } from "../api.js";
+import { ApiError, get, getAll, post } from "../api.js";
 import { ask, openDialog } from "../dialog.js";
 import { h } from "../dom.js";
 import { field, labelsOf, offer, text } from "../form.js";
@@ -9,7 +9,6 @@ import { report, toast } from "../toast.js";
 
 // As many as one call takes.
 const AT_ONCE = 500;
-const NO_GATEWAY = [{ value: "", text: "None" }];
 
 /** @param {any} claim @returns {string} what is to be known before a device takes the place of a sensor */
 function replacing({ identifier }) {
@@ -51,34 +50,44 @@ export async function admit(claim) {
 
 /** @param {any} claim */
 export async function admitOtherwise(claim) {
-  const { id, identifier, network, name, labels, is_known } = claim;
-  const gateway = field({ name: "gateway", label: "Gateway", kind: "select", choices: NO_GATEWAY });
+  const { id, identifier, network, is_known } = claim;
+  let before = claim;
+  try {
+    // What people say of a sensor counts for more than what its device says of itself.
+    if (is_known) before = await get(`sensors/${identifier}/`);
+  } catch (error) {
+    report(error);
+    return false;
+  }
+  const labels = Object.entries(before.labels)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join("\n");
+  const kept = { value: "", text: before.gateway ? `As it is: ${before.gateway}` : "None" };
+  const gateway = field({ name: "gateway", label: "Gateway", kind: "select", choices: [kept] });
   void offerGateways(/** @type {HTMLSelectElement} */ (gateway.querySelector("select")), network);
   return openDialog({
     title: `Admit ${identifier}`,
     body: [
       ...(is_known ? [h("p", {}, replacing(claim))] : []),
-      field({ name: "name", label: "Name", value: name, hint: "What people call it; may be empty." }),
+      field({ name: "name", label: "Name", value: before.name, hint: "What people call it; may be empty." }),
       field({
         name: "labels",
         label: "Labels",
         kind: "area",
         code: true,
-        value: Object.entries(labels)
-          .map(([key, value]) => `${key}: ${value}`)
-          .join("\n"),
+        value: labels,
         hint: "One in each line, like floor: 2.",
       }),
       gateway,
     ],
     action: is_known ? "Admit in its place" : "Admit",
     submit: async (form) => {
-      await post(`claims/${id}/approve/`, {
-        replace: is_known,
-        name: text(form, "name"),
-        labels: typedLabels(text(form, "labels"), labels),
-        gateway: text(form, "gateway") || null,
-      });
+      /** What was changed; the rest stays, also what somebody else changes meanwhile. @type {any} */
+      const said = { replace: is_known };
+      if (text(form, "name") !== before.name) said.name = text(form, "name");
+      if (text(form, "labels") !== labels) said.labels = typedLabels(text(form, "labels"), before.labels);
+      if (text(form, "gateway")) said.gateway = text(form, "gateway");
+      await post(`claims/${id}/approve/`, said);
       toast(`${identifier} is admitted and fetches its login when it asks next.`);
     },
   });
