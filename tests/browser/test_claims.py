@@ -10,6 +10,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from sensors import services
+from sensors.claim_codes import hash_proof
 from sensors.models import Claim, ClaimCode, ClaimState, Role, Sensor
 from sensors.services.credentials import hashed_secrets
 from tests.browser.pages import Site
@@ -136,6 +137,29 @@ def test_many_are_chosen_and_decided_at_once(site, world, code):
     expect(bar).to_be_hidden()
     states = dict(Claim.objects.filter(identifier__in=names).values_list("identifier", "state"))
     assert [states[name] for name in names] == ["approved", "approved", "refused", "refused"]
+
+
+def test_when_all_of_a_later_page_are_decided_the_first_one_is_shown(site, world, code):
+    names = [f"new-{number:03}-{world.names[0]}" for number in range(101)]
+    asked = ClaimCode.objects.get(network=world.network)
+    now = timezone.now()
+    Claim.objects.bulk_create(
+        Claim(
+            code=asked,
+            network=world.network,
+            identifier=name,
+            proof_hash=hash_proof(PROOF),
+            first_asked_at=now,
+            last_asked_at=now,
+        )
+        for name in names
+    )
+    page = site.go("/claims/", live=True)
+    page.locator("[data-part=claims-pager]").get_by_role("button", name="Next").click()
+    expect(page.locator("[data-part=claims] tbody tr")).to_have_count(1)
+    page.get_by_role("button", name=f"Admit {names[0]}", exact=True).click()
+    expect(page.locator("[data-part=claims] tbody tr")).to_have_count(100)
+    expect(row(page, names[100])).to_be_visible()
 
 
 def test_a_device_called_as_a_sensor_that_is_there_takes_its_place_after_a_question(site, world, code):

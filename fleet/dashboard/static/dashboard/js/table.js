@@ -146,7 +146,8 @@ export class Pages {
 
   /** @param {string} path @param {import("./api.js").Query} query */
   open(path, query) {
-    return this.load((signal) => get(path, query, signal));
+    this.first = (/** @type {AbortSignal} */ signal) => get(path, query, signal);
+    return this.load(this.first);
   }
 
   /** Asks for the same page again. */
@@ -157,6 +158,9 @@ export class Pages {
   /** @type {(signal: AbortSignal) => Promise<import("./api.js").Page>} */
   asked = () => Promise.resolve({ next: null, previous: null, results: [] });
 
+  /** Asks for the first page. */
+  first = this.asked;
+
   /** @param {(signal: AbortSignal) => Promise<import("./api.js").Page>} ask */
   async load(ask) {
     this.running?.abort();
@@ -165,6 +169,8 @@ export class Pages {
     this.asked = ask;
     const page = await ask(running.signal);
     if (running.signal.aborted) return;
+    // All rows of a later page are gone, and an empty one knows no neighbours: those before it may be there.
+    if (!page.results.length && ask !== this.first) return this.load(this.first);
     this.show(page.results, page);
     this.showPager(page);
   }
