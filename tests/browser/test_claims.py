@@ -139,6 +139,25 @@ def test_many_are_chosen_and_decided_at_once(site, world, code):
     assert [states[name] for name in names] == ["approved", "approved", "refused", "refused"]
 
 
+def test_all_that_are_there_are_chosen_also_when_others_have_come(site, world, code):
+    names = [f"new-{number}-{world.names[0]}" for number in range(3)]
+    for name in names[:2]:
+        ask(site, code, name)
+    page = site.go("/claims/", live=True)
+    expect(page.locator("[data-part=claims] tbody tr")).to_have_count(2)
+    bar = page.locator("[data-part=chosen]")
+    expect(bar.get_by_role("button", name="Choose all 2")).to_be_visible()
+    services.refuse_claim(Claim.objects.get(identifier=names[1]), author=None, now=timezone.now())
+    ask(site, code, names[2])
+    expect(row(page, names[2])).to_be_visible(timeout=10_000)
+    bar.get_by_role("button", name="Choose all 2").click()
+    expect(bar).to_contain_text("2 devices chosen")
+    bar.get_by_role("button", name="Admit 2").click()
+    submit(page)
+    expect(page.locator("[data-part=claims-empty]")).to_contain_text("No device waits")
+    assert Sensor.objects.filter(identifier__in=[names[0], names[2]]).count() == 2
+
+
 def test_when_all_of_a_later_page_are_decided_the_first_one_is_shown(site, world, code):
     names = [f"new-{number:03}-{world.names[0]}" for number in range(101)]
     asked = ClaimCode.objects.get(network=world.network)

@@ -119,23 +119,32 @@ function isMine(claim) {
   return claim.state === "waiting" && may(claim.network, "operator");
 }
 
+/** @returns {any[]} the claims that can be chosen */
+function choosable() {
+  return [...rows.items.values()].filter(isMine);
+}
+
+/** @returns {any[]} */
+function chosenClaims() {
+  return choosable().filter((claim) => chosen.has(claim.id));
+}
+
+// The bar's buttons stay while they look the same, so what they do looks up which claims there are when they are pressed.
 function showChosen() {
-  const claims = [...chosen].map((id) => rows.items.get(String(id))).filter(Boolean);
-  const all = [...rows.items.values()].filter(isMine);
   chosenBar(part("chosen"), {
-    number: claims.length,
-    all: all.length,
+    number: chosenClaims().length,
+    all: choosable().length,
     choose: (every) => {
       chosen.clear();
-      if (every) for (const claim of all) chosen.add(claim.id);
+      if (every) for (const claim of choosable()) chosen.add(claim.id);
       for (const box of rows.table.querySelectorAll("input[type=checkbox]")) {
         /** @type {HTMLInputElement} */ (box).checked = every;
         box.toggleAttribute("checked", every);
       }
       showChosen();
     },
-    admit: () => void admitMany(claims).then((done) => done && changed()),
-    refuse: () => void refuseMany(claims).then((done) => done && changed()),
+    admit: () => void admitMany(chosenClaims()).then((done) => done && changed()),
+    refuse: () => void refuseMany(chosenClaims()).then((done) => done && changed()),
   });
 }
 
