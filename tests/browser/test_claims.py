@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from sensors import services
 from sensors.claim_codes import hash_proof
@@ -94,6 +94,40 @@ def test_admitting_one_after_the_other_needs_the_keyboard_only(site, world, code
         if left:
             expect(page.get_by_role("button", name=f"Admit {names[left - 1]}", exact=True)).to_be_focused()
     assert Sensor.objects.filter(identifier__in=names).count() == 3
+
+
+def test_two_presses_on_admit_are_one_decision(site, world, code):
+    name = f"new-{world.names[0]}"
+    ask(site, code, name)
+    page = site.go("/claims/", live=True)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name=f"Admit {name}", exact=True).dblclick()
+    expect(row(page, name)).to_have_count(0)
+    expect(page.locator("[role=status]", has_text=f"{name} is admitted")).to_be_visible()
+    assert len(sent) == 1
+    expect(page.locator("[data-part=toasts] [data-tone=bad]")).to_have_count(0)
+
+
+def test_an_answer_that_takes_longer_than_the_page_waits_between_two_is_shown(site, world, code):
+    name = f"new-{world.names[0]}"
+    site.page.clock.install()
+    page = site.go("/claims/", live=True)
+    expect(page.locator("[data-part=claims-empty]")).to_contain_text("No device waits")
+    site.settle()
+    ask(site, code, name)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/api/v1/claims/\?"), hold)
+    with page.expect_request(re.compile(r"/api/v1/claims/\?")):
+        page.clock.run_for(5_000)
+    # Long enough for the next ones.
+    page.clock.run_for(20_000)
+    held[0].continue_()
+    expect(row(page, name)).to_be_visible()
 
 
 def test_refusing_asks_first_and_the_device_hears_it(site, world, code):

@@ -144,6 +144,11 @@ export class Pages {
     this.running = null;
   }
 
+  /** Whether an answer is still to come. */
+  get isAsking() {
+    return this.running !== null;
+  }
+
   /** @param {string} path @param {import("./api.js").Query} query */
   open(path, query) {
     this.first = (/** @type {AbortSignal} */ signal) => get(path, query, signal);
@@ -167,7 +172,12 @@ export class Pages {
     const running = new AbortController();
     this.running = running;
     this.asked = ask;
-    const page = await ask(running.signal);
+    let page;
+    try {
+      page = await ask(running.signal);
+    } finally {
+      if (this.running === running) this.running = null;
+    }
     if (running.signal.aborted) return;
     // All rows of a later page are gone, and an empty one knows no neighbours: those before it may be there.
     if (!page.results.length && ask !== this.first) return this.load(this.first);

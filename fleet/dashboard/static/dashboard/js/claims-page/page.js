@@ -38,6 +38,8 @@ const HINTS = {
 
 /** Ids of the rows that are chosen. @type {Set<number>} */
 const chosen = new Set();
+/** Ids of those that are being decided one by one. @type {Set<number>} */
+const deciding = new Set();
 
 startShell().watch({});
 const form = /** @type {HTMLFormElement} */ (part("filters"));
@@ -58,7 +60,8 @@ const filters = new Filters(form, () => void open(), { state: "waiting" });
 const codes = new CodeList({ network: () => filters.values().network, then: () => void refresh() });
 void open();
 setInterval(() => {
-  if (!document.hidden) void refresh();
+  // Asking again gives up what is under way: answers that take longer than this would never come.
+  if (!document.hidden && !pages.isAsking && !codes.pages.isAsking) void refresh();
 }, AGAIN_EVERY_MS);
 
 async function open() {
@@ -77,9 +80,26 @@ async function refresh() {
 }
 
 /** Shows what a decision changed, here and in the bar. */
-function changed() {
+async function changed() {
   askSoon();
-  void refresh();
+  await refresh();
+}
+
+/**
+ * Decides on one; a second press before its row is gone does nothing. Its buttons are not disabled for that: they
+ * would lose the keyboard's focus.
+ * @param {any} claim
+ * @param {(claim: any) => Promise<boolean>} decision
+ */
+async function decide(claim, decision) {
+  const { id } = claim;
+  if (deciding.has(id)) return;
+  deciding.add(id);
+  try {
+    if (await decision(rows.items.get(String(id)) ?? claim)) await changed();
+  } finally {
+    deciding.delete(id);
+  }
 }
 
 /** @param {any[]} claims */
@@ -195,11 +215,10 @@ function askedCell({ first_asked_at, last_asked_at }) {
 /** @param {any} claim */
 function actionsCell(claim) {
   if (isMine(claim)) {
-    const current = () => rows.items.get(String(claim.id)) ?? claim;
     return claimActions(claim, {
-      admit: () => void admit(current()).then((done) => done && changed()),
-      otherwise: () => void admitOtherwise(current()).then((done) => done && changed()),
-      refuse: () => void refuse(current()).then((done) => done && changed()),
+      admit: () => void decide(claim, admit),
+      otherwise: () => void decide(claim, admitOtherwise),
+      refuse: () => void decide(claim, refuse),
     });
   }
   const { state, decided_at, decided_by } = claim;
