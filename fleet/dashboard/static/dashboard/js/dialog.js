@@ -5,6 +5,9 @@ import { button, fill, h } from "./dom.js";
 import { clearErrors, showErrors } from "./form.js";
 import { report } from "./toast.js";
 
+// Dialogs open above others: each has an id of its own for its title.
+let numbered = 0;
+
 /**
  * Opens a dialog around `body` and returns when it was closed: true after `submit` went through.
  * `submit` may throw an ApiError; its messages appear beside the fields that they name.
@@ -21,6 +24,8 @@ export function openDialog({
   cancel = "Cancel",
   opened,
 }) {
+  numbered += 1;
+  const titleId = `dialog-title-${numbered}`;
   return new Promise((resolve) => {
     let done = false;
     const send = action ? button(action, { tone, type: "submit" }) : null;
@@ -30,7 +35,7 @@ export function openDialog({
       h(
         "div",
         { class: "dialog-head" },
-        h("h2", { id: "dialog-title" }, title),
+        h("h2", { id: titleId }, title),
         button("Close", { icon: "close", tone: "quiet", only: true, press: () => dialog.close() }),
       ),
       h("div", { class: "dialog-body" }, ...body),
@@ -38,7 +43,7 @@ export function openDialog({
     );
     const dialog = h(
       "dialog",
-      { class: wide ? "dialog wide" : "dialog", "aria-labelledby": "dialog-title" },
+      { class: wide ? "dialog wide" : "dialog", "aria-labelledby": titleId },
       form,
     );
     dialog.addEventListener("close", () => {
