@@ -111,6 +111,33 @@ def test_a_network_is_handed_over_after_a_question(open_site, world):
     assert Membership.objects.get(network=world.network, user=heir).role == "owner"
 
 
+def test_staff_who_own_nothing_are_told_that_they_lose_nothing_by_handing_over(open_site, world):
+    # The first on the page, which shows staff every network there is.
+    network = services.create_network(slug=f"0-{world.network.slug}", name="Orphaned", owner=None)
+    services.set_member(network, user=world.ada, role=Role.OPERATOR)
+    staff = User.objects.create_user(f"staff-{network.slug}", is_staff=True)
+    page = open_site().enter(staff).go("/networks/")
+    page.locator(f"section[aria-labelledby='network-{network.slug}']").get_by_role("button", name="Members").click()
+    page.get_by_role("button", name=f"Hand the network over to {world.ada}").click()
+    question = page.get_by_role("dialog", name="Hand Orphaned over")
+    expect(question).to_contain_text("Nothing changes for you")
+    expect(question).not_to_contain_text("you an operator")
+
+
+def test_a_network_is_left_after_a_question_and_its_card_with_it(open_site, world):
+    page = open_site().enter(world.ada).go("/networks/")
+    page.get_by_role("button", name="Members").click()
+    leave = page.get_by_role("button", name="Leave this network")
+    leave.click()
+    question = page.get_by_role("dialog", name=f"Leave {world.network.name}?")
+    question.get_by_role("button", name="Cancel").click()
+    assert Membership.objects.filter(network=world.network, user=world.ada).exists()
+    leave.click()
+    question.get_by_role("button", name="Leave", exact=True).click()
+    expect(page.locator("main")).to_contain_text("No networks yet")
+    assert not Membership.objects.filter(network=world.network, user=world.ada).exists()
+
+
 def test_a_session_on_another_device_is_ended_after_a_question(open_site, ada):
     page = entered(open_site, ada)
     other = entered(open_site, ada)

@@ -5,13 +5,16 @@ import { ask, openDialog } from "../dialog.js";
 import { button, fill, h } from "../dom.js";
 import { clearErrors, field, showErrors, text } from "../form.js";
 import { report } from "../toast.js";
+import { viewer } from "../viewer.js";
 import { manageInvitations } from "./invitations.js";
 
 const ROLES = ["viewer", "operator", "owner"].map((role) => ({ value: role, text: role }));
 
-/** @param {any} network @param {string} username the reader's own */
-export async function manageMembers(network, username) {
+/** @param {any} network */
+export async function manageMembers(network) {
   const isOwner = network.role === "owner";
+  // Staff act as owners of networks of which they are no members.
+  let owns = false;
   const path = `networks/${network.slug}/members/`;
   const list = h("div", { class: "stack" }, h("span", { class: "skeleton" }));
   const add = isOwner ? addForm(path, () => void load()) : null;
@@ -33,6 +36,7 @@ export async function manageMembers(network, username) {
   async function load() {
     try {
       const members = await getAll(path);
+      owns = members.some(({ user, role }) => user === viewer.username && role === "owner");
       fill(
         list,
         members.length ? members.map((member) => row(member)) : h("p", { class: "soft" }, "No members yet."),
@@ -53,16 +57,39 @@ export async function manageMembers(network, username) {
     return h("div", { class: "actions" }, h("span", { class: "soft" }, "They have no account yet?"), open);
   }
 
+  /** @param {string} user @returns {string} what handing the network over does */
+  function handingOver(user) {
+    const becomes = `${user} becomes an owner`;
+    if (!owns) return `${becomes}. Nothing changes for you: staff act as owners of every network.`;
+    if (viewer.staff) return `${becomes}, and you an operator; as staff you go on acting as an owner.`;
+    return `${becomes}, and you an operator: you will not be able to take it back yourself.`;
+  }
+
   /** @param {string} user */
   async function handOver(user) {
     const done = await ask({
       title: `Hand ${network.name} over to ${user}?`,
-      text: `${user} becomes an owner, and you an operator: you will not be able to take it back yourself.`,
+      text: handingOver(user),
       action: "Hand over",
       tone: "danger primary",
       work: () => post(`networks/${network.slug}/hand-over/`, { user }),
     });
     // What the reader may do is in the page.
+    if (done) location.reload();
+  }
+
+  /** @param {string} own the address of the reader's membership */
+  async function leave(own) {
+    const done = await ask({
+      title: `Leave ${network.name}?`,
+      text: viewer.staff
+        ? "You are no member of it any more; as staff you go on acting as an owner."
+        : "You see nothing of it any more, until one of its owners lets you in again.",
+      action: "Leave",
+      tone: "danger primary",
+      work: () => remove(own),
+    });
+    // Which networks the reader has is in the page.
     if (done) location.reload();
   }
 
@@ -88,7 +115,7 @@ export async function manageMembers(network, username) {
         h("option", { value: role.value, selected: role.value === member.role }, role.text),
       ),
     );
-    const isSelf = member.user === username;
+    const isSelf = member.user === viewer.username;
     return h(
       "div",
       { class: "member" },
@@ -109,7 +136,7 @@ export async function manageMembers(network, username) {
           tone: "quiet",
           only: true,
           label: isSelf ? "Leave this network" : `Remove ${member.user}`,
-          press: () => void change(() => remove(own)),
+          press: () => void (isSelf ? leave(own) : change(() => remove(own))),
         }),
     );
   }

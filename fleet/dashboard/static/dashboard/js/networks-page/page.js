@@ -7,7 +7,6 @@ import { addSensor } from "../sensor-forms.js";
 import { startShell } from "../shell.js";
 import { emptyState, Pages } from "../table.js";
 import { report } from "../toast.js";
-import { viewer } from "../viewer.js";
 import { addGateway, addNetwork, deleteNetwork, editGateway, editNetwork } from "./forms.js";
 import { importSensors } from "./import.js";
 import { manageMembers } from "./members.js";
@@ -95,7 +94,7 @@ function card(network, counts) {
             press: () => void importSensors(slug, again),
           }),
         isOperator && button("Add gateway", { icon: "gateway", press: () => void addGateway(slug, again) }),
-        button("Members", { icon: "users", press: () => void manageMembers(network, viewer.username) }),
+        button("Members", { icon: "users", press: () => void manageMembers(network) }),
         isOperator &&
           button("Edit", {
             icon: "edit",
