@@ -44,5 +44,21 @@ def test_an_owner_reads_filters_and_exports_who_changed_what(open_site, world):
 
 
 def test_who_owns_nothing_sees_what_they_did_themselves(site, world):
+    Caller(world.ada).post("tokens/", {"name": "weather page", "days": 1})
     page = site.go("/audit/")
-    expect(page.locator("[data-part=entries-empty]")).to_contain_text("Nothing was changed so far")
+    expect(entry(page, "weather page")).to_contain_text("created")
+    expect(page.locator("[data-part=entries] tbody tr")).to_have_count(1)
+
+
+def test_networks_are_offered_whose_entries_the_reader_sees(site, world):
+    own = services.create_network(slug=f"own-{world.network.slug}", name="Own", owner=world.ada)
+    page = site.go("/audit/")
+    expect(page.locator("[name=network] option")).to_have_text(["All networks", own.name])
+
+
+@pytest.mark.parametrize("day", ["12026-01-01", "275760-09-13", "9999-12-31", "yesterday"])
+def test_a_day_that_is_none_hides_nothing_and_breaks_nothing(site, world, day):
+    Caller(world.ada).post("tokens/", {"name": "weather page", "days": 1})
+    page = site.go(f"/audit/?end={day}")
+    expect(entry(page, "weather page")).to_be_visible()
+    expect(page.locator("[name=end]")).to_have_attribute("max", "9999-12-31")

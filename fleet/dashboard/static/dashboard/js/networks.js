@@ -4,12 +4,13 @@ import { field, offer } from "./form.js";
 import { networkName, networksWith, viewer } from "./viewer.js";
 
 /**
- * Offers the reader's networks in the filter named "network".
+ * Offers networks in the filter named "network": all of the reader's, if none are given.
  * @param {HTMLFormElement} form
+ * @param {import("./viewer.js").ViewerNetwork[]} [networks]
  */
-export function offerNetworks(form) {
+export function offerNetworks(form, networks = viewer.networks) {
   const select = /** @type {HTMLSelectElement} */ (form.elements.namedItem("network"));
-  offer(select, choicesOf(viewer.networks));
+  offer(select, choicesOf(networks));
 }
 
 /**

@@ -8,6 +8,7 @@ import { startShell } from "../shell.js";
 import { emptyState, Pages, Rows } from "../table.js";
 import { at } from "../time.js";
 import { report } from "../toast.js";
+import { networksWith } from "../viewer.js";
 import { changesCell } from "./changes.js";
 
 const PAGE = 50;
@@ -17,7 +18,8 @@ const DID = { create: "created", update: "changed", delete: "deleted" };
 // Changes make no live events.
 void startShell().watch({});
 const form = /** @type {HTMLFormElement} */ (part("filters"));
-offerNetworks(form);
+// Of the others there are no entries for the reader.
+offerNetworks(form, networksWith("owner"));
 const rows = new Rows(part("entries"), {
   key: (/** @type {any} */ entry) => String(entry.id),
   columns: [
@@ -41,16 +43,19 @@ async function open() {
 /** Returns the filters as the API takes them: days begin and end in the reader's time zone. */
 function asked() {
   const { start, end, ...query } = filters.values();
-  if (start) query.start = midnight(start, 0);
-  if (end) query.end = midnight(end, 1);
-  return query;
+  return { ...query, start: midnight(start, 0), end: midnight(end, 1) };
 }
 
-/** @param {string} day @param {number} later in days */
+/**
+ * Returns when the day begins, or nothing for what is no day that the API knows.
+ * @param {string} day
+ * @param {number} later in days
+ * @returns {string}
+ */
 function midnight(day, later) {
   const moment = new Date(`${day}T00:00`);
   moment.setDate(moment.getDate() + later);
-  return moment.toISOString();
+  return moment.getFullYear() > 9999 || Number.isNaN(moment.getTime()) ? "" : moment.toISOString();
 }
 
 /** @param {Record<string, string>} query */
