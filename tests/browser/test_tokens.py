@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from sensors import services
 from sensors.models import AccessToken
 from tests.api.callers import Caller
 
@@ -44,3 +45,11 @@ def test_a_token_is_made_shown_once_used_and_ended(site, world):
     expect(page.locator("[data-part=tokens-empty]")).to_be_visible()
     assert program.get("me/").status_code == 401
     assert not AccessToken.objects.filter(user=world.ada, name="<i>page</i>").exists()
+
+
+def test_a_token_whose_networks_are_gone_says_that_none_is_left(site, world):
+    gone = services.create_network(slug=f"gone-{world.network.slug}", name="Gone", owner=world.ada)
+    Caller(world.ada).post("tokens/", {"name": "weather page", "networks": [gone.slug], "days": 1})
+    services.delete_network(gone)
+    site.go("/tokens/")
+    expect(row(site.page, "weather page")).to_contain_text("none that is left")

@@ -5,7 +5,7 @@ import { ask } from "../dialog.js";
 import { button, h, part } from "../dom.js";
 import { startShell } from "../shell.js";
 import { emptyState, Pages, Rows } from "../table.js";
-import { ago, at } from "../time.js";
+import { ago, at, now } from "../time.js";
 import { report, toast } from "../toast.js";
 import { networkName } from "../viewer.js";
 import { addToken, SCOPES } from "./form.js";
@@ -16,7 +16,7 @@ const rows = new Rows(part("tokens"), {
   columns: [
     { class: "lead", cell: nameCell },
     { cell: (token) => SCOPES[token.scope] },
-    { cell: (token) => token.networks?.map(networkName).join(", ") ?? "all of your networks" },
+    { cell: networksCell },
     { class: "nowrap", label: "used", cell: (token) => (token.last_used_at ? ago(token.last_used_at) : "never") },
     { class: "nowrap", label: "ends", cell: endCell },
     { class: "end", cell: actionsCell },
@@ -39,10 +39,16 @@ function nameCell(token) {
   return [h("span", { class: "break" }, token.name || "without a name"), h("span", { class: "sub" }, "made ", ago(token.created_at))];
 }
 
+/** @param {{networks: string[] | null}} token */
+function networksCell({ networks }) {
+  if (networks === null) return "all of your networks";
+  return networks.map(networkName).join(", ") || h("span", { class: "soft" }, "none that is left");
+}
+
 /** @param {any} token */
 function endCell(token) {
   if (!token.expires_at) return "never";
-  return new Date(token.expires_at).getTime() < Date.now()
+  return new Date(token.expires_at).getTime() < now()
     ? h("span", { class: "soft" }, "ended ", ago(token.expires_at))
     : at(token.expires_at);
 }
