@@ -2,13 +2,15 @@
 
 import csv
 import io
+import re
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from sensors import services
-from sensors.models import SensorCredential
+from sensors.admin_credentials import MOST
+from sensors.models import Sensor, SensorCredential
 from sensors.services.credentials import hashed_secrets
 
 
@@ -29,6 +31,25 @@ def test_new_logins_are_a_file_after_a_question_and_the_next_ones_end_them(opera
     hashes = hashed_secrets()
     assert all(hashes[row["username"]].matches(row["password"]) for row in second)
     assert not any(hashes[row["username"]].matches(row["password"]) for row in first)
+
+
+def test_as_many_as_may_be_chosen_are_done_and_one_more_is_not(operator, fleet):
+    Sensor.objects.bulk_create(
+        [Sensor(identifier=f"s-{number}", network=fleet.network) for number in range(MOST - Sensor.objects.count())]
+    )
+    across = {"action": "issue_credentials", "select_across": "1", "_selected_action": [fleet.sensor.pk]}
+    path = reverse("admin:sensors_sensor_changelist")
+    page = operator.post(path, across).content.decode()
+    # What a browser sends of the page, with the token that a test needs not.
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page)
+    names = {name for name, _ in fields}
+    data = {name: [value for other, value in fields if other == name] for name in names}
+    assert len(data["_selected_action"]) == MOST
+    assert operator.post(path, {**data, "csrfmiddlewaretoken": "x"}).status_code == 200
+    assert SensorCredential.objects.count() == MOST
+    services.create_sensor(fleet.network, identifier="one-more")
+    answer = operator.get(operator.post(path, across)["Location"])
+    assert "More than 900 at once take" in answer.content.decode()
 
 
 def test_they_are_revoked_after_a_question_and_who_has_none_is_passed_over(operator, fleet):
