@@ -104,6 +104,8 @@ def revoke_claim_code(code: ClaimCode, *, author: User | None, now: datetime) ->
     """
     with transaction.atomic():
         row = _locked_code(code.pk)
+        if row is None:
+            raise NotFound("The code was deleted with its network.")
         if row.revoked_at is not None:
             raise Conflict(f"The code {row.name!r} was revoked before.")
         row.revoked_at = now
@@ -125,9 +127,9 @@ def present_claim(
     """Return the device's login once it was admitted; None while it waits. The same call again is the poll.
 
     Raises WrongCode for a code that there is not, Forbidden for one that has ended and for who was refused (both say
-    the same), Gone when the login was fetched and used or
-    is not the sensor's any more, and Conflict when too many wait by this code. What is known of the identifier in
-    other networks changes nothing of the answer.
+    the same, as for a network that is deleted meanwhile), Gone when the login was fetched and used or is not the
+    sensor's any more, and Conflict when too many wait by this code. What is known of the identifier in other networks
+    changes nothing of the answer.
     """
     found = ClaimCode.objects.filter(digest=hash_code(code)).first()
     if found is None:
@@ -260,7 +262,8 @@ def _add_claim(
     clean(row, "identifier", "name")
     with transaction.atomic():
         # One after the other, so that no flood passes the limit, and none is added to a code while it is revoked.
-        if _locked_code(code.pk).state(now=now) != ClaimCodeState.ACTIVE:
+        locked = _locked_code(code.pk)
+        if locked is None or locked.state(now=now) != ClaimCodeState.ACTIVE:
             raise Forbidden(_REFUSAL)
         if code.claims.filter(state=ClaimState.WAITING).count() >= settings.CLAIMS_PER_CODE:
             raise Conflict("Too many devices wait by this code; ask again when somebody has decided on them.")
@@ -269,9 +272,14 @@ def _add_claim(
 
 
 def _collect(pk: int, *, now: datetime) -> Login:
-    """Return the login of an admitted claim; raises Gone, after the password was forgotten."""
+    """Return the login of an admitted claim; raises Gone, after the password was forgotten.
+
+    Raises Forbidden if the claim went meanwhile: its network was deleted, or the sweep forgot it.
+    """
     with transaction.atomic():
-        row = Claim.objects.select_for_update(no_key=True).get(pk=pk)
+        row = Claim.objects.select_for_update(no_key=True).filter(pk=pk).first()
+        if row is None:
+            raise Forbidden(_REFUSAL)
         login, reason = _open(row, now=now)
         if login is None:
             row.sealed_password = ""
@@ -307,18 +315,16 @@ def _open(row: Claim, *, now: datetime) -> tuple[Login | None, str]:
     return Login(credential.identifier, password), ""
 
 
-def _locked_code(pk: int) -> ClaimCode:
-    code = ClaimCode.objects.select_for_update(no_key=True).filter(pk=pk).first()
-    if code is None:
-        raise NotFound("The code was deleted with its network.")
-    return code
+def _locked_code(pk: int) -> ClaimCode | None:
+    """Return the code, locked; None if it was deleted with its network."""
+    return ClaimCode.objects.select_for_update(no_key=True).filter(pk=pk).first()
 
 
 def _waiting(claim: Claim) -> Claim:
     """Return the claim locked, after its code; Conflict unless it waits."""
     code = _locked_code(claim.code_id)
     row = Claim.objects.select_for_update(no_key=True).filter(pk=claim.pk).first()
-    if row is None:
+    if code is None or row is None:
         raise NotFound(f"The claim of {claim.identifier} is not there any more.")
     if row.state != ClaimState.WAITING:
         done = "refused" if row.state == ClaimState.REFUSED else "admitted"

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -248,6 +249,25 @@ def test_nothing_is_left_waiting_by_a_code_that_is_revoked_while_devices_ask(
         revoke_claim_code(row, author=None, now=NOW)
     asking.join(10)
     assert not Claim.objects.filter(state=ClaimState.WAITING).exists()
+
+
+@pytest.mark.parametrize("has_asked", [False, True])
+def test_a_network_that_is_deleted_while_a_device_asks_is_a_refusal(
+    people: list[User], network: Network, code: str, has_asked: bool
+) -> None:
+    if has_asked:
+        approved(code)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            ClaimCode.objects.select_for_update().get()
+            list(Claim.objects.select_for_update())
+            asking = pool.submit(at_once, [lambda: present_claim(code, identifier="s-1", proof=PROOF, now=NOW)])
+            wait_until(_somebody_waits_for_us, 10, "the device to wait for the network's deletion")
+            delete_network(network)
+        [refused] = asking.result(10)
+    with pytest.raises(Forbidden) as wrong:
+        present_claim(new_code(), identifier="s-1", proof=PROOF, now=NOW)
+    assert (type(refused), refused.detail) == (Forbidden, wrong.value.detail)
 
 
 def _somebody_waits_for_us() -> bool:
