@@ -53,7 +53,7 @@ class WrongCode(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of one claim of many. error: why not, None if it was done; state: as it is now."""
+    """What became of one claim of many. state: the one that was decided, None if not; error: why not, else None."""
 
     id: int
     identifier: str
@@ -213,12 +213,23 @@ def refuse_claim(claim: Claim, *, author: User | None, now: datetime) -> Claim:
 def decide_claims(
     claims: list[Claim], *, approve: bool, author: User | None, now: datetime, replace: bool = False
 ) -> list[Decided]:
-    """Approve or refuse each of them and return what became of it, in their order; each stands alone."""
+    """Approve or refuse each of them and return what became of it, in their order; each stands alone.
+
+    Of several that ask for one identifier in a network the first is approved: with `replace` the second would throw it
+    out again.
+    """
     done = []
+    admitted: set[tuple[int, str]] = set()
     for claim in claims:
+        place = (claim.network_id, claim.identifier)
         try:
+            if approve and place in admitted:
+                raise Conflict(
+                    f"Another device was just admitted as {claim.identifier}; only one can be. Refuse this one."
+                )
             if approve:
                 row = approve_claim(claim, author=author, now=now, replace=replace)
+                admitted.add(place)
             else:
                 row = refuse_claim(claim, author=author, now=now)
             done.append(Decided(claim.pk, claim.identifier, row.state, None))

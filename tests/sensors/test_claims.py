@@ -29,6 +29,7 @@ from sensors.services import (
     approve_claim,
     create_claim_code,
     create_network,
+    decide_claims,
     delete_network,
     present_claim,
     refuse_claim,
@@ -152,6 +153,23 @@ def test_the_database_holds_no_password_of_who_was_not_admitted(code: str) -> No
     claim = asked(code)
     with pytest.raises(IntegrityError, match="claim_undecided_has_no_password"), transaction.atomic():
         Claim.objects.filter(pk=claim.pk).update(sealed_password="x")
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_of_rivals_that_are_approved_together_the_first_keeps_its_login(
+    network: Network, code: str, replace: bool
+) -> None:
+    proofs = [f"{letter}Q3Tn0_v8Zb1xLk7RyPw2Hd5" for letter in "abc"]
+    for proof in proofs:
+        assert present_claim(code, identifier="s-1", proof=proof, now=NOW) is None
+    chosen = list(Claim.objects.order_by("pk"))
+    done = decide_claims(chosen, approve=True, replace=replace, author=None, now=NOW)
+    assert [each.state for each in done] == [ClaimState.APPROVED, None, None]
+    assert all("only one can be" in (each.error or "") for each in done[1:])
+    login = present_claim(code, identifier="s-1", proof=proofs[0], now=NOW)
+    assert login is not None
+    assert hashed_secrets()["s-1"].matches(login.password)
+    assert [present_claim(code, identifier="s-1", proof=proof, now=NOW) for proof in proofs[1:]] == [None, None]
 
 
 # --- Several at once ------------------------------------------------------------------------------
