@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from sensors.claim_codes import hash_code, hash_proof, new_code, prefix_of
-from sensors.errors import Conflict, DomainError, Forbidden, Gone, Invalid, NotFound
+from sensors.errors import Conflict, DomainError, Forbidden, Gone, IdentifierTaken, Invalid, NotFound
 from sensors.models import (
     AuditEntry,
     Claim,
@@ -178,13 +178,21 @@ def approve_claim(
             )
         sensor = Sensor.objects.filter(network_id=row.network_id, identifier=row.identifier).first()
         if sensor is None:
-            sensor = create_sensor(
-                row.network,
-                identifier=row.identifier,
-                name=row.name if name is None else name,
-                gateway=gateway,
-                labels=dict(row.labels if labels is None else labels),
-            )
+            try:
+                sensor = create_sensor(
+                    row.network,
+                    identifier=row.identifier,
+                    name=row.name if name is None else name,
+                    gateway=gateway,
+                    labels=dict(row.labels if labels is None else labels),
+                )
+            except IdentifierTaken as error:
+                # Who decides chooses no identifier; who set up the device does.
+                raise IdentifierTaken(
+                    f"Another sensor of this service is called {row.identifier} already; refuse this device and give it"
+                    " another identifier.",
+                    field=error.field,
+                ) from error
         elif not replace:
             raise Conflict(
                 f"The network has a sensor {row.identifier} already. Admit this device in its place (`replace`: it"
