@@ -10,7 +10,10 @@ from knox.models import AbstractAuthToken
 
 
 class User(AbstractUser):
-    """One person or program that logs in. Made in the admin; staff see every network.
+    """One person or program that logs in; staff see every network.
+
+    Made in the admin, by commands, and by who accepts an invitation or, where that is allowed, registers; deleted in
+    the admin.
 
     limits: what the token allows by which this very object was found; None for whoever logged in as a person.
     """
