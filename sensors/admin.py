@@ -177,6 +177,11 @@ class NetworkAdmin(ServiceAdmin):
         }
         return super().get_queryset(request).annotate(**counts)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save the members; who owns it no more has invited nobody."""
+        super().save_formset(request, form, formset, change)
+        services.end_invitations(form.instance)
+
     @display(description="sensors", ordering="sensors_in")
     def sensor_count(self, network: Any) -> int:
         """Return how many sensors it has."""

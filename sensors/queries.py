@@ -175,7 +175,8 @@ def owner_ids(network_id: int) -> frozenset[int]:
 def invitation_state(invitation: Invitation, *, now: datetime, owners: frozenset[int] | None = None) -> InvitationState:
     """Return what became of the invitation; owners: `owner_ids` of its network, where they are known.
 
-    Nobody gives what they do not have any more: it ends with its maker's ownership.
+    Nobody gives what they do not have any more. An ownership that ends withdraws it for good; while its maker is
+    deactivated, or no staff any more, it only looks so.
     """
     if invitation.accepted_at is not None:
         return InvitationState.ACCEPTED

@@ -20,7 +20,7 @@ class Invitation(models.Model):
     """A link that makes whoever opens it a member of a network, once. Stored as a hash of its secret.
 
     Made and revoked by owners of the network, staff and `manage.py invite`. It counts no more than who made it: with
-    their ownership it ends, and with their user it goes.
+    their ownership it ends for good, while they are deactivated it lets nobody in, and with their user it goes.
     """
 
     network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="invitations")

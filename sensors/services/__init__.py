@@ -1,4 +1,7 @@
-"""Every write of networks, gateways, sensors and tokens. Each is one transaction."""
+"""Every write of networks, gateways, sensors and their credentials, claims, invitations and tokens.
+
+Each is one transaction.
+"""
 
 from sensors.services.claims import (
     approve_claim,
@@ -20,6 +23,7 @@ from sensors.services.invitations import (
 from sensors.services.networks import (
     create_network,
     delete_network,
+    end_invitations,
     hand_over_network,
     remove_member,
     set_member,
@@ -48,6 +52,7 @@ __all__ = [
     "delete_gateway",
     "delete_network",
     "delete_sensor",
+    "end_invitations",
     "end_token",
     "find_invitation",
     "hand_over_network",

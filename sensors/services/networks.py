@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from sensors.errors import Conflict, Invalid, NotFound
-from sensors.models import Membership, Network, Role, Sensor, User
+from sensors.models import Invitation, Membership, Network, Role, Sensor, User
 from sensors.services.checks import (
     MAX_INTERVAL_FACTOR,
     MAX_RETENTION_DAYS,
@@ -58,8 +59,8 @@ def delete_network(network: Network) -> None:
 def set_member(network: Network, *, user: User, role: Role | str) -> tuple[Membership, bool]:
     """Return the user's membership with `role`, and whether it is new.
 
-    Raises Conflict where the network would be left without an owner. Safe against two owners who demote
-    each other at once.
+    An owner's open invitations end with their ownership. Raises Conflict where the network would be left without an
+    owner. Safe against two owners who demote each other at once.
     """
     if role not in Role.values:
         raise Invalid(f"{role!r} is none of {', '.join(Role.values)}.", field="role")
@@ -73,11 +74,15 @@ def set_member(network: Network, *, user: User, role: Role | str) -> tuple[Membe
                 _keep_an_owner(network, without=user)
             membership.role = Role(role)
             membership.save(update_fields=["role"])
+            end_invitations(network)
         return membership, False
 
 
 def remove_member(network: Network, *, user: User) -> None:
-    """End the user's membership. Raises NotFound without one, Conflict for the last owner."""
+    """End the user's membership, and an owner's open invitations with it.
+
+    Raises NotFound without one, Conflict for the last owner.
+    """
     with transaction.atomic():
         lock_members(network)
         membership = Membership.objects.filter(network=network, user=user).first()
@@ -86,6 +91,17 @@ def remove_member(network: Network, *, user: User) -> None:
         if membership.role == Role.OWNER:
             _keep_an_owner(network, without=user)
         membership.delete()
+        end_invitations(network)
+
+
+def end_invitations(network: Network) -> None:
+    """Withdraw the open invitations of those who do not own the network any more and are no staff.
+
+    For good: they would be open again as soon as their maker is an owner again, with nobody to know of them.
+    """
+    owners = Membership.objects.filter(network=network, role=Role.OWNER).values("user")
+    rows = Invitation.objects.filter(network=network, accepted_at=None, revoked_at=None, created_by__is_staff=False)
+    rows.exclude(created_by__in=owners).update(revoked_at=Now())
 
 
 def hand_over_network(network: Network, *, from_user: User, to_user: User) -> tuple[Membership, Membership | None]:

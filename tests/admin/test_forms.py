@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from alerts.models import Alert, Rule, Silence
 from config.models import Revision
-from sensors.models import AuditEntry, Gateway, Membership, Network, Sensor, SensorTombstone, User
+from sensors import services
+from sensors.models import AuditEntry, Gateway, Invitation, Membership, Network, Role, Sensor, SensorTombstone, User
 
 SENSOR = {"identifier": "pump-7", "name": "", "labels": '{"floor": 1}', "period_s": "60", "grace_s": "30"}
 RULE = {
@@ -99,6 +100,24 @@ SILENCE = {"interval_attribute": "every", "interval_factor": "2.5", "new_sensors
 
 
 class TestNetworks:
+    def test_who_owns_it_no_more_has_invited_nobody(self, operator, fleet):
+        heir = User.objects.create_user("heir")
+        services.set_member(fleet.network, user=heir, role=Role.OWNER)
+        services.create_invitation(fleet.network, role="owner", author=fleet.owner, now=datetime.now(UTC))
+        members = list(Membership.objects.filter(network=fleet.network))
+        forms = {"memberships-TOTAL_FORMS": len(members), "memberships-INITIAL_FORMS": len(members)}
+        for number, member in enumerate(members):
+            forms |= {
+                f"memberships-{number}-id": member.pk,
+                f"memberships-{number}-network": fleet.network.pk,
+                f"memberships-{number}-user": member.user_id,
+                f"memberships-{number}-role": "operator" if member.user == fleet.owner else member.role,
+            }
+        response = post(operator, "sensors_network", {"name": "Plant", **SILENCE, **forms}, pk=fleet.network.pk)
+        assert response.status_code == 302, errors(response)
+        assert Membership.objects.get(user=fleet.owner).role == Role.OPERATOR
+        assert Invitation.objects.get().revoked_at is not None
+
     def test_one_is_made_with_its_members(self, operator, fleet):
         data = {
             "slug": "roof", "name": "Roof", "retention_days": "30", **SILENCE,

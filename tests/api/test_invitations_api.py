@@ -152,6 +152,31 @@ class TestInvitations:
         assert world.owner.post("invitations/accept/", {"token": made["token"]}).status_code == 409
         assert listed(Caller(boss), path)[0]["state"] == "revoked"
 
+    @pytest.mark.parametrize("end", ["demoted", "removed", "handed over"])
+    def test_one_that_ended_with_the_ownership_stays_ended_when_its_maker_owns_again(self, world, path, end):
+        maker, heir = world.owner.user, make_user("heir")
+        tokens = [world.owner.post(path, {"role": "owner"}).json()["token"]]
+        tokens.append(world.staff.post(path, {"role": "owner"}).json()["token"])
+        services.set_member(world.network, user=heir, role=Role.OWNER)
+        if end == "demoted":
+            services.set_member(world.network, user=maker, role=Role.OPERATOR)
+        elif end == "removed":
+            services.remove_member(world.network, user=maker)
+        else:
+            services.hand_over_network(world.network, from_user=maker, to_user=heir)
+        services.set_member(world.network, user=maker, role=Role.OWNER)
+        # Those of staff go on: they own nothing that could end.
+        assert [row["state"] for row in listed(world.owner, path)] == ["open", "revoked"]
+        answers = [world.stranger.post("invitations/accept/", {"token": token}) for token in tokens]
+        assert [answer.status_code for answer in answers] == [409, 200]
+
+    def test_one_lets_nobody_in_while_its_maker_is_deactivated(self, world, path):
+        token = {"token": world.owner.post(path, {"role": "viewer"}).json()["token"]}
+        User.objects.filter(pk=world.owner.user.pk).update(is_active=False)
+        assert world.stranger.post("invitations/accept/", token).status_code == 409
+        User.objects.filter(pk=world.owner.user.pk).update(is_active=True)
+        assert world.stranger.post("invitations/accept/", token).status_code == 200
+
     @pytest.mark.parametrize("token", ["nothing", "x" * 32, "a\x00b", ""])
     def test_one_that_never_was_is_404_or_named(self, world, token):
         for what in ("look", "accept"):
