@@ -21,6 +21,7 @@ class Invitation(models.Model):
 
     Made and revoked by owners of the network, staff and `manage.py invite`. It counts no more than who made it: with
     their ownership it ends for good, while they are deactivated it lets nobody in, and with their user it goes.
+    A sweep deletes what was over long ago.
     """
 
     network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="invitations")

@@ -17,6 +17,7 @@ from sensors.services.invitations import (
     accept_invitation,
     create_invitation,
     find_invitation,
+    forget_invitations,
     refuse_unless_open,
     revoke_invitation,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "end_invitations",
     "end_token",
     "find_invitation",
+    "forget_invitations",
     "hand_over_network",
     "issue_credential",
     "issue_credentials",

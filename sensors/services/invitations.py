@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from sensors.errors import Conflict, Forbidden, Invalid, NotFound
 from sensors.models import Invitation, InvitationState, Membership, Network, Role, User
@@ -16,6 +17,8 @@ from sensors.services.networks import lock_members, set_member
 
 DEFAULT_DAYS: Final = 7
 MAX_DAYS: Final = 90
+# How long one that is over is listed, with the address that it was sent to, for those who ask what became of it.
+REMEMBERED_FOR: Final = timedelta(days=30)
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
 _REFUSALS: Final = {
     InvitationState.ACCEPTED: "This invitation was used already; each works once.",
@@ -108,6 +111,14 @@ def accept_invitation(secret: str, *, user: User, now: datetime) -> tuple[Member
         invitation.accepted_by, invitation.accepted_at = user, now
         invitation.save(update_fields=["accepted_by", "accepted_at"])
         return membership, True
+
+
+def forget_invitations(*, now: datetime) -> int:
+    """Delete the invitations that were over REMEMBERED_FOR ago; return how many there were."""
+    long_ago = now - REMEMBERED_FOR
+    over = Q(accepted_at__lt=long_ago) | Q(revoked_at__lt=long_ago) | Q(expires_at__lt=long_ago)
+    forgotten, _ = Invitation.objects.filter(over).delete()
+    return forgotten
 
 
 def _digest(secret: str) -> str:

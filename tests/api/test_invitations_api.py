@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from sensors import services
+from sensors import services, tasks
 from sensors.errors import Conflict
 from sensors.limits import attempts
 from sensors.models import AuditEntry, Invitation, Membership, Role, User
@@ -188,6 +188,22 @@ class TestInvitations:
         answer = world.stranger.post("invitations/accept/", {"token": made["token"]})
         assert (answer.status_code, "expired" in answer.json()["detail"]) == (409, True)
         assert world.stranger.post("invitations/look/", {"token": made["token"]}).json()["state"] == "expired"
+
+    def test_what_is_long_over_is_forgotten_with_its_address(self, world, path):
+        now = timezone.now()
+        long_ago, lately = now - timedelta(days=31), now - timedelta(days=29)
+        ends = {"accepted_at": long_ago}, {"revoked_at": long_ago}, {"expires_at": long_ago}
+        kept = {"accepted_at": lately}, {"revoked_at": lately}, {"expires_at": lately}, {}
+        for number, change in enumerate((*ends, *kept)):
+            body = {"role": "viewer", "email": f"stranger-{number}@example.org"}
+            made = world.owner.post(path, body).json()
+            Invitation.objects.filter(pk=made["id"]).update(**change)
+        tasks.sweep()
+        addresses = {row["email"] for row in listed(world.owner, path)}
+        assert addresses == {f"stranger-{number}@example.org" for number in range(3, 7)}
+        history = json.dumps(list(AuditEntry.objects.values()), default=str)
+        assert "viewer of" in history
+        assert "stranger" not in history
 
 
 @pytest.mark.django_db(transaction=True)
