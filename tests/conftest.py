@@ -21,9 +21,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # Here and not in the fixture: workers of pytest-xdist inherit it, and a test that is repeated finds the same.
+    os.environ.setdefault("FLEET_TEST_SEED", str(random.SystemRandom().getrandbits(32)))
     # Every test client would look through all static files again, which took more time than most tests; the web
     # processes that tests start serve them as usual.
     settings.SERVESTATIC_USE_FINDERS = False
+
+
+def pytest_report_header() -> str:
+    return f"FLEET_TEST_SEED={os.environ['FLEET_TEST_SEED']}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -40,12 +46,15 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def dice() -> random.Random:
-    """Return a source of random moments; FLEET_TEST_SEED repeats those of a run that failed."""
-    seed = os.environ.get("FLEET_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Return a source of random moments, the same for this test whenever FLEET_TEST_SEED is.
+
+    So what it found once it finds again when it is repeated, and a rerun does not hide it.
+    """
+    seed = os.environ["FLEET_TEST_SEED"]
     # Shown when the test fails.
     print(f"FLEET_TEST_SEED={seed}")
-    return random.Random(seed)
+    return random.Random(f"{seed} {request.node.nodeid}")
 
 
 @pytest.fixture(scope="session")
