@@ -61,7 +61,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
-    "allauth.usersessions",
+    "fleet.accounts.apps.SessionsConfig",
 ]
 
 MIDDLEWARE = [

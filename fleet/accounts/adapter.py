@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from fleet.accounts.sessions import end_oldest_sessions
 from sensors import mail
 from sensors.addresses import client_address
 from sensors.sealing import seal, unseal
@@ -47,6 +48,11 @@ class AccountAdapter(DefaultAccountAdapter):
         """Return the address that the request came from."""
         # A socket of this machine has none.
         return client_address(request) or str(ipaddress.IPv6Address(0))
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Begin the session; beyond so many of one user the one that was not seen for longest ends."""
+        super().login(request, user)
+        end_oldest_sessions(user, but=request.session.session_key)
 
     def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
         """Send who was switched off while logging in back to the login."""

@@ -9,14 +9,20 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from allauth.usersessions.models import UserSession
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session as StoredSession
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
 
 from sensors.models import User
 
 # A session that is in use writes its row once in so long.
 SEEN_EVERY_S: Final = 60.0
+# What a person may have at once: more devices than anybody has, few enough for a page.
+MOST_SESSIONS: Final = 50
 # Sessions kept in mind; beyond that the oldest are asked for again.
 _MOST: Final = 10_000
 _BROWSERS: Final = (
@@ -65,25 +71,27 @@ def sessions_of(user: User, *, current: str | None) -> list[Session]:
         Session(
             row.pk, device_name(row.user_agent), row.ip, row.created_at, row.last_seen_at, row.session_key == current
         )
-        for row in UserSession.objects.purge_and_list(user)
+        for row in _stored(user)
+        if _is_of(user, row.session_data)
     ]
     return sorted(found, key=lambda each: (not each.is_current, -each.last_seen_at.timestamp()))
 
 
 def end_session(user: User, session_id: int) -> bool:
     """End one session of `user`; return whether there was one."""
-    row = UserSession.objects.filter(user=user, pk=session_id).first()
-    if row is not None:
-        row.end()
-    return row is not None
+    return _end(UserSession.objects.filter(user=user, pk=session_id)) > 0
 
 
 def end_sessions(user: User, *, but: str | None = None) -> int:
     """End the sessions of `user`, except the one with the key `but`; return how many there were."""
-    rows = list(UserSession.objects.filter(user=user).exclude(session_key=but or ""))
-    for row in rows:
-        row.end()
-    return len(rows)
+    return _end(UserSession.objects.filter(user=user).exclude(session_key=but or ""))
+
+
+def end_oldest_sessions(user: User, *, but: str | None) -> int:
+    """End what is too many beside the session with the key `but`, seen longest ago first; return how many."""
+    oldest = _stored(user).exclude(session_key=but or "").order_by("-last_seen_at", "-pk")[MOST_SESSIONS - 1 :]
+    keys = [row.session_key for row in oldest]
+    return _end(UserSession.objects.filter(session_key__in=keys)) if keys else 0
 
 
 def forget_sessions(*, now: datetime) -> int:
@@ -93,6 +101,28 @@ def forget_sessions(*, now: datetime) -> int:
     ended = UserSession.objects.exclude(session_key__in=StoredSession.objects.values("session_key"))
     ended.filter(last_seen_at__lt=now - timedelta(hours=1)).delete()
     return expired
+
+
+def _stored(user: User) -> QuerySet[UserSession]:
+    """Return the sessions of `user` that were neither ended nor are over, each with its session_data."""
+    stored = StoredSession.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=Now())
+    rows = UserSession.objects.filter(user=user).annotate(session_data=Subquery(stored.values("session_data")))
+    return rows.filter(session_data__isnull=False)
+
+
+def _is_of(user: User, session_data: str) -> bool:
+    """Return whether a session lets `user` in: not one from before a change of the password in the admin."""
+    said = SessionStore().decode(session_data)
+    return said.get(SESSION_KEY) == str(user.pk) and constant_time_compare(
+        said.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
+    )
+
+
+def _end(rows: QuerySet[UserSession]) -> int:
+    keys = list(rows.values_list("session_key", flat=True))
+    StoredSession.objects.filter(session_key__in=keys).delete()
+    UserSession.objects.filter(session_key__in=keys).delete()
+    return len(keys)
 
 
 def device_name(user_agent: str) -> str:

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fleet.accounts import sessions
 from fleet.accounts.sessions import device_name
-from tests.accounts.people import Browser, enter
+from tests.accounts.people import OTHER_PASSWORD, Browser, enter
 from tests.api.callers import Caller, make_user
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +48,49 @@ def test_all_others_are_ended_at_once(ada):
     assert "2 other sessions ended." in answer
     assert here.is_in
     assert not any(other.is_in for other in others)
+
+
+def test_another_login_than_so_many_ends_the_oldest(ada):
+    oldest, second, *others = [enter(ada) for _ in range(sessions.MOST_SESSIONS)]
+    assert Session.objects.count() == sessions.MOST_SESSIONS == 50
+    last = enter(ada)
+    assert not oldest.is_in
+    assert all(browser.is_in for browser in (second, others[-1], last))
+    assert len(listed(last)) == 50
+
+
+def test_sessions_that_are_over_take_nobodys_place(ada, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 2)
+    here = enter(ada)
+    for _ in range(3):
+        enter(ada).post("/logout/")
+    enter(ada)
+    assert here.is_in
+
+
+def test_a_login_and_the_page_cost_the_same_for_many_sessions(ada):
+    enter(ada)
+    costs = []
+    for others in (0, 19):
+        browser = Browser()
+        for _ in range(others):
+            enter(ada)
+        with CaptureQueriesContext(connection) as login:
+            browser.log_in(ada.username)
+        with CaptureQueriesContext(connection) as page:
+            found = len(listed(browser))
+        costs.append((len(login), len(page)))
+    assert found == 22
+    assert costs[0] == costs[1]
+
+
+def test_a_session_from_before_a_change_in_the_admin_is_not_listed(ada):
+    enter(ada)
+    ada.set_password(OTHER_PASSWORD)
+    ada.save()
+    here = Browser()
+    here.log_in(ada.username, OTHER_PASSWORD)
+    assert [each.is_current for each in listed(here)] == [True]
 
 
 @pytest.mark.parametrize("path", ["/account/sessions/1/end/", "/account/sessions/end-others/"])
