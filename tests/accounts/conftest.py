@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from sensors.models import User
-from tests.accounts.people import PASSWORD
+from tests.accounts.people import PASSWORD, mailed
 from tests.api.callers import make_user
 
 
@@ -13,6 +13,13 @@ from tests.api.callers import make_user
 def _fast_passwords(settings):
     """Hashes that cost nothing: not their strength is tested here."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _no_mail_left(settings):
+    """Leave no mail on its way to the next test's list."""
+    yield
+    mailed()
 
 
 @pytest.fixture

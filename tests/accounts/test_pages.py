@@ -127,6 +127,7 @@ def test_changing_the_address_fills_nobodys_mail(ada, monkeypatch):
     answers = [browser.post("/account/email/", {"email": f"{number}@example.org"}) for number in range(3)]
     assert [answer.status_code for answer in answers] == [302, 302, 200]
     assert "Too many attempts to send mail" in answers[-1].content.decode()
+    assert len(mailed()) == 2
     ada.refresh_from_db()
     assert ada.email == "1@example.org"
 

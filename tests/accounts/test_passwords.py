@@ -1,17 +1,12 @@
 """Changing a password, and setting one by a link."""
 
-import secrets
-
 import pytest
-from django.core import mail
 from django.test import Client
 
 from fleet.accounts.adapter import AccountAdapter
 from fleet.accounts.links import password_link
 from sensors.models import AuditEntry, User
 from tests.accounts.people import OTHER_PASSWORD, PASSWORD, Browser, enter, link_in, mailed, set_by
-from tests.api.callers import make_user
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -92,8 +87,7 @@ def test_a_reset_says_the_same_whether_there_is_such_an_address(ada):
     assert (known.status_code, known["Location"], known.content) == (
         unknown.status_code, unknown["Location"], unknown.content,
     )  # fmt: skip
-    mailed()
-    assert [message.to for message in mail.outbox] == [[ada.email]]
+    assert [message.to for message in mailed()] == [[ada.email]]
 
 
 def test_many_requests_are_stopped_for_known_and_unknown_addresses_alike(strict, ada, caplog):
@@ -112,6 +106,7 @@ def test_many_requests_are_stopped_for_known_and_unknown_addresses_alike(strict,
 def test_nobodys_mail_is_filled_from_many_addresses(strict, ada):
     answers = [ask_for_link(ada.email).status_code for _ in range(4)]
     assert answers == [302, 302, 302, 200]
+    assert [message.to for message in mailed()] == [[ada.email]] * 3
 
 
 def test_a_link_goes_to_the_present_address_only(ada):
@@ -134,9 +129,7 @@ def test_an_inactive_user_gets_no_link(ada):
     ada.is_active = False
     ada.save()
     ask_for_link(ada.email)
-    other = make_user("grace", email=f"grace-{ada.email}")
-    ask_for_link(other.email)
-    assert [message.to for message in mailed()] == [[other.email]]
+    assert mailed() == []
 
 
 def test_links_in_mail_lead_to_the_public_address(ada, settings):
@@ -161,7 +154,8 @@ def test_a_mail_server_that_fails_is_nobodys_error(ada, settings, caplog):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     assert ask_for_link(ada.email)["Location"] == "/password/forgotten/sent/"
-    wait_until(lambda: "was not sent: ConnectionRefusedError" in caplog.text, 10, "the failure in the log")
+    assert mailed() == []
+    assert "was not sent: ConnectionRefusedError" in caplog.text
     assert "/password/new/" not in caplog.text
 
 
@@ -179,7 +173,5 @@ def test_an_address_that_only_looks_alike_gets_no_link(ada, look_alike):
     # In capital letters they are the same to the database: a dotless i in a domain is a domain of its own.
     ada.email = "mike@site.example"
     ada.save()
-    other = make_user("grace", email=f"grace-{secrets.token_hex(4)}@example.org")
     ask_for_link(look_alike)
-    ask_for_link(other.email)
-    assert [message.to for message in mailed()] == [[other.email]]
+    assert mailed() == []

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from fleet.accounts import second_factor
 from sensors.models import User
-from tests.accounts.people import OTHER_PASSWORD, Browser, enter, link_in, mailed, set_by, switch_on
+from tests.accounts.people import OTHER_PASSWORD, PASSWORD, Browser, enter, link_in, mailed, set_by, switch_on
 from tests.api.callers import make_user
 
 pytestmark = pytest.mark.django_db
@@ -79,17 +79,25 @@ def test_a_second_factor_is_ended_with_the_sessions(office, ada):
 
 @pytest.mark.parametrize("action", ["send_password_link", "end_second_factor"])
 def test_who_is_no_superuser_does_it_for_ordinary_users_only(clerk, ada, action):
-    boss = make_user("boss", is_superuser=True, is_staff=True, password="correct horse battery")
-    switch_on(enter(boss))
-    page = act(clerk, action, boss, ada)
-    assert f"Only a superuser may do this with {boss.username}" in page
-    assert second_factor.is_on(boss)
+    boss = make_user("boss", is_superuser=True, is_staff=True, password=PASSWORD)
+    colleague = make_user("colleague", is_staff=True, password=PASSWORD)
+    for user in (boss, colleague):
+        switch_on(enter(user))
+    page = act(clerk, action, boss, colleague, ada)
+    for user in (boss, colleague):
+        assert f"Only a superuser may do this with {user.username}" in page
+        assert second_factor.is_on(user)
     assert page.count("/password/new/") == (1 if action == "send_password_link" else 0)
 
 
 def test_the_admin_shows_who_has_one_and_no_secrets(office, ada):
-    switch_on(enter(ada))
+    phone, codes = switch_on(enter(ada))
     assert office.get(USERS).context["cl"].result_list.get(pk=ada.pk).has_two_factor
+    of_users = (USERS, f"{USERS}{ada.pk}/change/", f"{USERS}{ada.pk}/history/")
+    for path in (*of_users, "/admin/sensors/auditentry/", "/api/v1/audit-log/"):
+        answer = office.get(path)
+        assert (answer.status_code, ada.username in answer.content.decode()) == (200, True), path
+        assert not [each for each in (phone.secret, *codes) if each in answer.content.decode()], path
     for name in ("mfa/authenticator", "account/emailaddress", "usersessions/usersession"):
         assert office.get(f"/admin/{name}/").status_code == 404
 
