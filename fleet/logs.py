@@ -14,13 +14,13 @@ Event = MutableMapping[str, Any]
 SECRET_KEYS = frozenset({"password", "token", "authorization", "cookie", "secret", "secret_key", "x-api-key"})
 
 
-# Whoever has the rest of these paths may do what the link is for.
-_SECRET_PATH: Final = re.compile(r"^(/invitations/|/password/new/(?!done/))[^/]+")
+# Whoever has the rest of these paths may do what the link is for; numbers are those of the API.
+_SECRET_PATH: Final = re.compile(r"(/invitations/(?!\d+/)|/password/new/(?!done/))[^/\s]+")
 
 
-def without_secrets(path: str) -> str:
-    """Return the path of a request without the secret of a link."""
-    return _SECRET_PATH.sub(r"\1…", path)
+def without_secrets(text: str) -> str:
+    """Return a path, or a text with addresses in it, without the secrets of links."""
+    return _SECRET_PATH.sub(r"\1…", text)
 
 
 def hide_links(record: logging.LogRecord) -> bool:

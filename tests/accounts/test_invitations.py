@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from fleet.logs import without_secrets
 from sensors import services
 from sensors.errors import Conflict
 from sensors.models import AuditEntry, Invitation, Membership, Role, User
@@ -187,3 +188,21 @@ def test_the_log_has_no_secret_of_a_form_that_was_refused(network, caplog):
     assert Client(enforce_csrf_checks=True).post(path_of(secret), NEW).status_code == 403
     assert secret not in caplog.text
     assert "POST /invitations/…/" in caplog.text
+
+
+@pytest.mark.parametrize("page", ["{path}", "/login/?next={path}"])
+def test_the_log_has_no_secret_of_the_page_that_a_refused_form_came_from(network, caplog, page):
+    _, secret = invite(network)
+    sender = Client(
+        enforce_csrf_checks=True, headers={"referer": "https://elsewhere" + page.format(path=path_of(secret))}
+    )
+    # Django compares the Referer where there is a cookie, with TLS.
+    sender.cookies["csrftoken"] = "x" * 32
+    assert sender.post("/login/", {}, secure=True).status_code == 403
+    assert secret not in caplog.text
+    assert "Referer checking failed - https://elsewhere" in caplog.text
+
+
+def test_the_log_keeps_the_numbers_of_invitations():
+    path = "/api/v1/networks/plant/invitations/12/"
+    assert without_secrets(path) == path
