@@ -1,7 +1,10 @@
 """Links to set a password, for who cannot log in: the same as a mail brings, to be handed over by staff."""
 
+from functools import partial
+
 from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -25,12 +28,13 @@ def password_link(user: User, request: HttpRequest | None = None) -> str:
 
 
 def mail_password_link(user: User, link: str) -> bool:
-    """Send the link to the user's address; return whether it is on its way."""
+    """Send the link to the user's address once the transaction is through; return whether it will be on its way."""
     if not user.email or not mail.is_configured():
         return False
     text = (
         f"There is an account {user.get_username()} of Fleet for you. Set its password here:\n\n{link}\n\n"
         "The link works once, for three days. Later ones come from 'Forgotten your password?' at the login.\n"
     )
-    mail.send_text(user.email, subject="Your account of Fleet", text=text)
+    # The admin adds a user in one transaction, with whatever else may still fail in it.
+    transaction.on_commit(partial(mail.send_text, user.email, subject="Your account of Fleet", text=text))
     return True
