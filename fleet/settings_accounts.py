@@ -8,6 +8,9 @@ _is_local = env.bool("FLEET_LOCAL", default=False)
 # Whether anybody who reaches the login page may make a user; otherwise by invitation or in the admin.
 SELF_REGISTRATION = env.bool("SELF_REGISTRATION", default=False)
 
+# How long links to set a password are good; pages, mails and docs say three days.
+PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600
+
 # --- Mail ----------------------------------------------------------------------------------------
 
 # Without an address there is no mail: links are then shown to who makes them. The local stack writes mail to its log.
@@ -38,6 +41,8 @@ ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordRes
 ACCOUNT_SESSION_REMEMBER = True
 # A change of address asks for the password or a code first.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
+# How long that counts; the page says five minutes.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 5 * 60
 # Who may not see a page is sent to the login with `?next=`, and would otherwise be sent back and forth.
 ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "login"

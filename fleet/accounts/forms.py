@@ -9,8 +9,10 @@ from allauth.mfa.base.forms import ReauthenticateForm as ReauthenticateByCodeFor
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.password_validation import password_validators_help_texts
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.functional import lazy
 
 from fleet.accounts.second_factor import check_code
 from fleet.login import limit_attempts
@@ -49,7 +51,8 @@ class Plain:
     }
 
 
-PASSWORD_HINT: Final = "At least 10 characters, not only digits, and none that everybody tries."  # noqa: S105
+# What AUTH_PASSWORD_VALIDATORS ask for, in their words; later, for they read a list of passwords.
+PASSWORD_HINT: Final = lazy(lambda: " ".join(password_validators_help_texts()), str)()
 
 
 class LoginForm(Plain, account.LoginForm):
@@ -97,7 +100,7 @@ class ConfirmForm(Plain, account.ReauthenticateForm):
     """The password again, before something that matters."""
 
 
-class CheckedByUs:
+class CheckedCode:
     """A code that fleet.accounts.second_factor checks."""
 
     def clean_code(self) -> str:
@@ -111,13 +114,13 @@ class CheckedByUs:
         return code
 
 
-class CodeForm(Plain, CheckedByUs, AuthenticateForm):
+class CodeForm(Plain, CheckedCode, AuthenticateForm):
     """The code that a login needs besides the password."""
 
     hints = {"code": CODE_HINT}
 
 
-class ConfirmCodeForm(Plain, CheckedByUs, ReauthenticateByCodeForm):
+class ConfirmCodeForm(Plain, CheckedCode, ReauthenticateByCodeForm):
     """A code again, before something that matters."""
 
     hints = {"code": CODE_HINT}

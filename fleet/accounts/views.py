@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from allauth.account import views as account
 from allauth.account.decorators import reauthentication_required
@@ -31,9 +31,6 @@ from sensors import mail, services
 from sensors.errors import DomainError, NotFound
 from sensors.limits.attempts import MailThrottle, RegistrationThrottle
 from sensors.models import Invitation, Membership, Role, User
-from sensors.queries import invitation_state
-
-_BACKEND: Final = "fleet.login.LoginBackend"
 
 
 def account_context(request: HttpRequest) -> dict[str, Any]:
@@ -44,7 +41,6 @@ def account_context(request: HttpRequest) -> dict[str, Any]:
         "recovery_codes_left": second_factor.recovery_codes_left(user),
         "sessions": sessions_of(user, current=request.session.session_key),
         "has_password": user.has_usable_password(),
-        "mail": mail.is_configured(),
     }
 
 
@@ -219,7 +215,7 @@ def register(request: HttpRequest) -> HttpResponse:
         with _done_by(request, form.instance):
             user = form.save_if_free()
         if user is not None:
-            login(request, user, backend=_BACKEND)
+            login(request, user)
             return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
     return render(request, "dashboard/register.html", {"form": form})
 
@@ -257,7 +253,7 @@ def _accept(request: HttpRequest, found: Invitation, secret: str) -> HttpRespons
             services.accept_invitation(secret, user=user, now=now)
     if user is None:
         return _show(request, found, form)
-    login(request, user, backend=_BACKEND)
+    login(request, user)
     return _to_network(request, found)
 
 
@@ -273,7 +269,6 @@ def _show(request: HttpRequest, found: Invitation, form: NewUserForm | None) -> 
         )
     context = {
         "invitation": found,
-        "state": invitation_state(found, now=timezone.now()),
         "form": form,
         "own_role": role,
         "gains": role is None or Role(role).rank < Role(found.role).rank,

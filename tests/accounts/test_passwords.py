@@ -61,6 +61,16 @@ def test_a_weak_password_is_refused(ada, new):
     assert answer.context["form"].errors["password1"]
 
 
+def test_the_page_says_what_the_settings_ask_of_a_password(ada, settings):
+    validators = "django.contrib.auth.password_validation"
+    settings.AUTH_PASSWORD_VALIDATORS = [
+        {"NAME": f"{validators}.MinimumLengthValidator", "OPTIONS": {"min_length": 14}}
+    ]
+    page = enter(ada).get("/password/").content.decode()
+    assert "at least 14 characters" in page
+    assert "entirely numeric" not in page
+
+
 def test_a_link_by_mail_sets_a_password_once_and_ends_all_sessions(ada):
     elsewhere = enter(ada)
     assert ask_for_link(ada.email.upper())["Location"] == "/password/forgotten/sent/"
