@@ -82,7 +82,7 @@ class CredentialActions:
             "title": "Are you sure?",
             "opts": admin.opts,
             "question": question,
-            "sensors": sensors,
+            "chosen": sensors,
             "action": name,
         }
         request.current_app = admin.admin_site.name  # type: ignore[attr-defined]

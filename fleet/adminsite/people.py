@@ -11,7 +11,8 @@ from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
@@ -79,13 +80,29 @@ class PeopleAdmin(UserAdmin):
             self._show_link(request, user)
 
     @action(description="Switch off two-factor authentication", permissions=["change"])
-    def end_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Let people in who lost their phone and their recovery codes; their sessions end."""
-        for user in self._allowed(request, queryset):
+    def end_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        """Let people in who lost their phone and their recovery codes, after a question; their sessions end."""
+        users = self._allowed(request, queryset)
+        if users and request.POST.get("confirmed") != "yes":
+            question = "Switch off the second factor of these users? The password alone lets them in then."
+            return self._ask(request, question, users, "end_second_factor")
+        for user in users:
             if second_factor.turn_off(user) is not None:
                 self.message_user(request, f"{user} logs in with the password alone now.", messages.SUCCESS)
             else:
                 self.message_user(request, f"{user} had no second factor.", messages.INFO)
+        return None
+
+    def _ask(self, request: HttpRequest, question: str, users: list[User], name: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Are you sure?",
+            "opts": self.opts,
+            "question": question,
+            "chosen": users,
+            "action": name,
+        }
+        return TemplateResponse(request, "sensors/confirm_action.html", context)
 
     def _allowed(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
         """Return those of the chosen users whom the caller may change one by one."""

@@ -34,8 +34,8 @@ def clerk():
     return browser
 
 
-def act(browser, action, *users):
-    body = {"action": action, "_selected_action": [user.pk for user in users]}
+def act(browser, action, *users, **answer):
+    body = {"action": action, "_selected_action": [user.pk for user in users], **answer}
     return browser.post(USERS, body, follow=True).content.decode()
 
 
@@ -73,10 +73,22 @@ def test_an_inactive_user_gets_no_link(office, ada):
 def test_a_second_factor_is_ended_with_the_sessions(office, ada):
     browser = enter(ada)
     switch_on(browser)
-    assert "logs in with the password alone now" in act(office, "end_second_factor", ada)
+    assert "logs in with the password alone now" in act(office, "end_second_factor", ada, confirmed="yes")
     assert not second_factor.is_on(ada)
     assert not browser.is_in
-    assert "had no second factor" in act(office, "end_second_factor", ada)
+    assert "had no second factor" in act(office, "end_second_factor", ada, confirmed="yes")
+
+
+def test_a_second_factor_is_ended_after_a_question(office, ada):
+    browser = enter(ada)
+    switch_on(browser)
+    page = act(office, "end_second_factor", ada)
+    assert "Switch off the second factor of these users?" in page
+    assert f"<li>{ada.username}</li>" in page
+    sent = dict(re.findall(r'<input type="hidden" name="(action|confirmed|_selected_action)" value="([^"]+)"', page))
+    assert sent == {"action": "end_second_factor", "_selected_action": str(ada.pk), "confirmed": "yes"}
+    assert second_factor.is_on(ada)
+    assert browser.is_in
 
 
 @pytest.mark.parametrize("action", ["send_password_link", "end_second_factor"])
@@ -85,7 +97,7 @@ def test_who_is_no_superuser_does_it_for_ordinary_users_only(clerk, ada, action)
     colleague = make_user("colleague", is_staff=True, password=PASSWORD)
     for user in (boss, colleague):
         switch_on(enter(user))
-    page = act(clerk, action, boss, colleague, ada)
+    page = act(clerk, action, boss, colleague, ada, confirmed="yes")
     for user in (boss, colleague):
         assert f"Only a superuser may do this with {user.username}" in page
         assert second_factor.is_on(user)
