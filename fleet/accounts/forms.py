@@ -7,6 +7,8 @@ from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as ReauthenticateByCodeForm
 from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from allauth.mfa.utils import decrypt, encrypt
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.password_validation import password_validators_help_texts
@@ -18,6 +20,7 @@ from fleet.accounts.second_factor import check_code
 from fleet.login import limit_attempts
 from sensors.limits.attempts import CodeThrottle, LoginThrottle, ResetThrottle
 from sensors.models import User
+from sensors.sealing import Unreadable
 
 CODE_HINT: Final = "Six digits from your app, or one of your recovery codes."
 # How many users of one address get a link at once.
@@ -130,6 +133,16 @@ class ActivateForm(Plain, ActivateTOTPForm):
     """The first code, which shows that the app has the secret."""
 
     hints = {"code": "The six digits that the app shows now."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # allauth keeps the secret in the session until then, where it could be read in the database.
+        session = context.request.session
+        try:
+            self.secret = decrypt(session[SECRET_SESSION_KEY])
+        except Unreadable:
+            # Just made.
+            session[SECRET_SESSION_KEY] = encrypt(self.secret)
 
     def clean_code(self) -> str:
         """Return the code if it is right."""

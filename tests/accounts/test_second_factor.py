@@ -174,6 +174,27 @@ def test_its_secrets_are_not_readable_in_the_database(ada, armed):
     assert not any(code in stored for code in codes)
 
 
+def test_its_secret_is_not_readable_before_it_is_on(ada):
+    browser = enter(ada)
+    browser.confirm(password=PASSWORD)
+    secret = browser.get("/account/two-factor/").context["form"].secret
+    assert len(secret) == 32
+    assert secret not in str(dict(browser.session))
+    # A wrong code changes nothing about it, the right one is of what was shown.
+    again = browser.post("/account/two-factor/", {"code": Phone(secret).wrong_code})
+    assert again.context["form"].secret == secret
+    assert secret not in str(dict(browser.session))
+    assert browser.post("/account/two-factor/", {"code": Phone(secret).code()}).status_code == 302
+
+
+def test_a_first_code_without_a_secret_before_it_switches_nothing_on(ada):
+    browser = enter(ada)
+    browser.confirm(password=PASSWORD)
+    page = browser.post("/account/two-factor/", {"code": "000000"})
+    assert page.context["form"].secret not in str(dict(browser.session))
+    assert not second_factor.is_on(ada)
+
+
 def test_the_history_tells_of_it_without_secrets(ada, armed):
     _, phone, codes = armed
     entries = str(list(AuditEntry.objects.get_for_object(ada).values_list("changes", flat=True)))
