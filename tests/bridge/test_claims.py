@@ -107,10 +107,15 @@ def approve(operator: Caller, *identifiers: str) -> None:
     assert answer.json()["failed"] == 0
 
 
+def documented_program() -> str:
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "claims.md").read_text(), re.DOTALL)
+    return str(program)
+
+
 def test_the_documented_program_is_admitted_and_its_measurement_is_stored(
     launch: Launch, operator: Caller, code: str, broker: MosquittoServer, tmp_path: Path
 ) -> None:
-    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "claims.md").read_text(), re.DOTALL)
+    program = documented_program()
     device = launch("-c", program, SENSOR="boiler-1")
     approve(operator, "boiler-1")
 
@@ -131,6 +136,18 @@ def test_the_documented_program_is_admitted_and_its_measurement_is_stored(
     assert "POST /api/v1/claims/" in logged
     assert code not in logged
     assert json.loads((tmp_path / "device.json").read_text())["password"] not in logged
+
+
+def test_the_documented_program_outlasts_a_restart_of_the_service(
+    launch: Launch, operator: Caller, web: WebProcess, tmp_path: Path
+) -> None:
+    web.stop()
+    device = launch("-u", "-c", documented_program(), SENSOR="boiler-1")
+    log = tmp_path / "device.log"
+    wait_until(lambda: device.poll() is not None or "refused" in log.read_text(), 30, "the device to find nobody")
+    web.start()
+    approve(operator, "boiler-1")
+    assert device.wait(60) == 0, log.read_text()
 
 
 def test_simulated_sensors_are_admitted_and_keep_their_passwords(
