@@ -8,15 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 
 from config.models import RevisionState
 from config.services import RevisionChange
-from fleet import metrics
+from fleet import consumers, metrics
 from fleet.ingest.meters import Meters
 from fleet.ingest.result import BatchResult
 from fleet.ingest.routes import InboundMessage
 from sensors.activity import record_tick, record_watermark
+from sensors.broker import logins
 from telemetry.models import RejectedMessage
 from tests.api.callers import make_network
 
@@ -52,8 +54,15 @@ def found() -> list[Metric]:
     RejectedMessage.objects.create(
         topic="t", digest=b"d" * 16, reason="schema", first_at=now, last_at=now, payload=b"", payload_bytes=0
     )
-    collector = metrics.FleetCollector()
-    return list(collector.collect())
+    return [*metrics.FleetCollector().collect(), *own_metrics()]
+
+
+def own_metrics() -> list[Metric]:
+    """Return what a web process counts itself, in which everything has happened once."""
+    # With what it serves comes what it counts.
+    assert consumers.LiveSocket
+    logins.LOGINS.labels(outcome=logins.Verdict.REFUSED.value)
+    return [metric for metric in REGISTRY.collect() if metric.name.startswith("fleet_")]
 
 
 def exposed(metric: Metric) -> str:
