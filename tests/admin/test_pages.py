@@ -1,10 +1,13 @@
 """Every page of the admin answers, from this host alone, and only to whom it may."""
 
+import hashlib
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -215,3 +218,9 @@ def test_what_sensors_sent_is_shown_and_not_run(operator: Client, fleet):
     html = operator.get(address("telemetry_rejectedmessage", "changelist")).content.decode()
     assert "measurements/&lt;b&gt;" in html
     assert "Boiler <1>" not in operator.get("/admin/sensors/sensor/").content.decode()
+
+
+def test_the_build_of_alpine_that_is_served_is_the_published_one():
+    served = Path(str(finders.find("unfold/js/alpine/alpine.js")))
+    told = (served.parent / "README.md").read_text()
+    assert f"`{hashlib.sha256(served.read_bytes()).hexdigest()}`" in told
