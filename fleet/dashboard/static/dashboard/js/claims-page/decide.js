@@ -7,9 +7,6 @@ import { field, labelsOf, offer, text } from "../form.js";
 import { quantity } from "../format.js";
 import { report, toast } from "../toast.js";
 
-// As many as one call takes.
-const AT_ONCE = 500;
-
 /** @param {any} claim @returns {string} what is to be known before a device takes the place of a sensor */
 function replacing({ identifier }) {
   return (
@@ -132,17 +129,15 @@ export function refuseMany(claims) {
   });
 }
 
-/** @param {string} path @param {any[]} claims @param {string} done */
+/**
+ * Decides on claims of one page: one call takes more than a page has.
+ * @param {string} path
+ * @param {any[]} claims
+ * @param {string} done
+ */
 async function decide(path, claims, done) {
-  const ids = claims.map((claim) => claim.id);
-  let decided = 0;
-  /** @type {any[]} */
-  const failed = [];
-  for (let start = 0; start < ids.length; start += AT_ONCE) {
-    const answer = await post(path, { claims: ids.slice(start, start + AT_ONCE) });
-    decided += answer.decided;
-    failed.push(...answer.results.filter((/** @type {any} */ result) => result.error !== null));
-  }
+  const { decided, results } = await post(path, { claims: claims.map((claim) => claim.id) });
+  const failed = results.filter((/** @type {any} */ result) => result.error !== null);
   if (decided) toast(`${quantity(decided, "device was", "devices were")} ${done}.`);
   if (failed.length) {
     const more = failed.length > 1 ? ` (and ${failed.length - 1} more)` : "";
