@@ -75,6 +75,8 @@ const PILLS = {
   approved: { words: "admitted", tone: "good", icon: "tick" },
   collected: { words: "admitted", tone: "good", icon: "tick" },
   refused: { words: "refused", tone: "", icon: "cross" },
+  open: { words: "open", tone: "info", icon: "clock" },
+  accepted: { words: "accepted", tone: "good", icon: "tick" },
   expired: { words: "expired", tone: "", icon: "clock" },
   used_up: { words: "used up", tone: "", icon: "dashed", hint: "As many sensors as it is for were admitted" },
 };

@@ -5,11 +5,9 @@ import { codeBlock } from "../connect-help.js";
 import { ask, openDialog } from "../dialog.js";
 import { button, fill, h } from "../dom.js";
 import { clearErrors, field, number, showErrors, text } from "../form.js";
+import { pill } from "../format.js";
 import { exact, until } from "../time.js";
 import { report, toast } from "../toast.js";
-
-/** @type {Record<string, string>} */
-const TONES = { open: "info", accepted: "good", revoked: "", expired: "" };
 
 /** @param {any} network @param {{value: string, text: string}[]} roles */
 export async function manageInvitations(network, roles) {
@@ -81,7 +79,7 @@ export async function manageInvitations(network, roles) {
         h("b", { class: "break" }, email || `A new ${role}`),
         h("span", { class: "sub soft small", title: exact(created_at) }, `${role}, ${by}`),
       ),
-      h("div", { class: "small" }, h("span", { class: "pill", "data-tone": TONES[state] }, state), " ", about),
+      h("div", { class: "small" }, pill(state), " ", about),
       state === "open" &&
         button("Withdraw", {
           icon: "trash",
