@@ -1,5 +1,6 @@
 """A fleet in which every text that comes from outside tries to be markup, a script, a link or a template."""
 
+import secrets
 from typing import Any, Final
 
 from django.contrib.auth.models import Group
@@ -21,6 +22,8 @@ TEXTS: Final = (
     "{{ 7*7 }}{% debug %}${alert(6)}",
 )
 ALL: Final = " ".join(TEXTS)
+# What an e-mail address may be; it has no spaces.
+ADDRESS: Final = '"<svg/onload=alert(7)>"@example.org'
 
 
 class HostileFleet:
@@ -64,6 +67,10 @@ class HostileFleet:
         matchers = {"sensor": self.identifier}
         self._post("silences/", matchers=matchers, ends_at="2099-01-01T00:00:00Z", comment=ALL)
         self._post("tokens/", name=ALL[:100], days=1)
+        code = self._post("claim-codes/", network=self.slug, name=ALL[:100])["code"]
+        asked = {"claim_code": code, "identifier": f"new-{self.slug}", "proof": secrets.token_urlsafe(24)}
+        assert Caller().post("claims/", asked | {"name": ALL, "labels": {TEXTS[0]: TEXTS[1]}}).status_code == 202
+        self.invitation = self._post(f"networks/{self.slug}/invitations/", role="viewer", email=ADDRESS)["url"]
         self._post("notification-targets/", name=ALL, network=self.slug, url="json://1.1.1.1/hook")
         Group.objects.create(name=f"{self.slug} {ALL}"[:150])
         member = User.objects.create_user(f"member-{self.slug} {TEXTS[0]}")

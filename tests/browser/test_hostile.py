@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib import admin
@@ -50,6 +51,8 @@ def visit(open_site, fleet) -> Callable[[str], Page]:
 def test_what_became_markup_would_be_found(open_site, world):
     site = open_site().enter(world.ada)
     page = site.go("/")
+    # What comes later would not find its place.
+    site.settle()
     # The policy refuses the handler, and says so.
     with page.expect_console_message(lambda message: "inline event handler" in message.text):
         page.evaluate(
@@ -66,6 +69,7 @@ def test_on_every_page(visit, fleet):
         # A browser's console names what is refused as a fault.
         if status(PAGES[route], rank=3, is_staff=True, is_known=True) not in (403, 404, 405):
             visit(filled(route, fleet.names))
+    visit(urlsplit(fleet.invitation).path)
     # It was there, as it came.
     shown = visit(f"/sensors/{fleet.identifier}/").content()
     assert "&lt;img src=x onerror=alert(1)&gt;" in shown
