@@ -28,6 +28,7 @@ def test_it_says_so_asks_seldom_and_is_live_once_there_is_a_place(narrow_web, op
     second = open_site(server=narrow_web).enter(world.ada)
     opened: list[str] = []
     second.page.on("websocket", lambda socket: opened.append(socket.url))
+    second.page.clock.install()
     page = second.go("/")
     connection = page.locator("[data-part=connection]")
     expect(connection).to_have_text("Not live")
@@ -35,9 +36,13 @@ def test_it_says_so_asks_seldom_and_is_live_once_there_is_a_place(narrow_web, op
                                          " Close some; this one asks again by itself.")  # fmt: skip
     # The rows are there all the same.
     expect(page.locator(f"tr[data-key='{world.names[0]}']")).to_be_visible()
-    # Its next try is 15 to 30 seconds away; one that came back at once would have tried several times by now.
-    page.wait_for_timeout(3_000)
+    # Its next try is 15 to 30 seconds away; one that came back at once would have tried several times by then.
+    page.clock.run_for(14_000)
     assert len(opened) == 1
+    for _ in range(17):
+        if len(opened) == 1:
+            page.clock.run_for(1_000)
+    assert len(opened) == 2
     first.page.close()
     # As when its network comes back, it asks at once; the server may not have heard of the other's end yet.
     asked = f"() => {{ dispatchEvent(new Event('online')); return document.querySelector('{LIVE}') !== null; }}"
