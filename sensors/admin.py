@@ -20,7 +20,19 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from sensors import queries, services
 from sensors.admin_base import LABEL_COLOURS, ReadOnlyAdmin, ServiceAdmin, ServiceForm, number_of
 from sensors.admin_credentials import CredentialActions
-from sensors.models import AccessToken, Gateway, Membership, Network, Role, Sensor, SensorCredential, User
+from sensors.models import (
+    AccessToken,
+    Claim,
+    ClaimCode,
+    Gateway,
+    Invitation,
+    Membership,
+    Network,
+    Role,
+    Sensor,
+    SensorCredential,
+    User,
+)
 from sensors.services.networks import SETTINGS
 
 # What decides over rights: only superusers hand them out.
@@ -167,6 +179,9 @@ class NetworkAdmin(ServiceAdmin):
         "sensors": number_of(Sensor, "network"),
         "gateways": number_of(Gateway, "network"),
         "memberships": number_of(Membership, "network"),
+        "invitations": number_of(Invitation, "network"),
+        "claim codes": number_of(ClaimCode, "network"),
+        "claims": number_of(Claim, "network"),
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Network]:

@@ -144,8 +144,18 @@ class TestNetworks:
         assert member.role == "owner"
 
     def test_deleting_one_counts_what_goes_with_it(self, operator, fleet):
+        now = datetime.now(UTC)
+        services.create_invitation(fleet.network, role="viewer", author=None, now=now)
+        _, code = services.create_claim_code(fleet.network, name="Delivery", days=1, author=None, now=now)
+        for name in ("s-1", "s-2"):
+            services.present_claim(code, identifier=name, proof="a proof of the admin's tests", now=now)
         path = reverse("admin:sensors_network_delete", args=[fleet.network.pk])
-        assert "boiler" not in operator.get(path).content.decode()
+        page = operator.get(path)
+        assert "boiler" not in page.content.decode()
+        assert dict(page.context["model_count"]) == {
+            "networks": 1, "sensors": 1, "gateways": 1, "memberships": 2, "invitations": 1, "claim codes": 1,
+            "claims": 2,
+        }  # fmt: skip
         assert operator.post(path, {"post": "yes"}).status_code == 302
         assert not Sensor.objects.exists()
         assert not Alert.objects.exists()
