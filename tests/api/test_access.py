@@ -34,6 +34,14 @@ def test_lists_hold_only_what_the_caller_may_see(things, path):
     assert seen(things.staff) >= seen(things.viewer) | seen(Caller(users["ada"]))
 
 
+def test_the_count_of_waiting_claims_is_of_the_callers_networks(things):
+    _, users = make_network("other", ada=Role.OWNER)
+    _, code = services.create_claim_code(things.network, name="x", days=1, author=None, now=timezone.now())
+    services.present_claim(code, identifier="new", proof="a proof that nobody has", now=timezone.now())
+    callers = things.viewer, things.staff, Caller(users["ada"]), things.stranger
+    assert [caller.get("stats/").json()["claims_waiting"] for caller in callers] == [1, 1, 0, 0]
+
+
 def test_a_right_that_was_taken_away_ends_at_once(things):
     assert things.viewer.get("sensors/access-sensor/").status_code == 200
     Membership.objects.filter(user=things.viewer.user).delete()

@@ -15,10 +15,11 @@ from alerts.models import Notification, NotificationEvent, NotificationState
 from alerts.services.transitions import firing_alert, open_alerts
 from config.services import create_revision
 from sensors import services
-from sensors.models import AccessToken, Role, SensorState, TokenScope, User
+from sensors.models import AccessToken, Role, Sensor, SensorState, TokenScope, User
 from telemetry.models import RejectedMessage
 from tests.api.callers import Caller, make_network, make_user
-from tests.api.matrix import CALLERS, OPERATIONS, expected, operation_name
+from tests.api.matrix import CALLERS, LOGIN, OPERATIONS, expected, operation_name
+from tests.telemetry.rows import put_log_messages
 
 
 @cache
@@ -168,3 +169,24 @@ def test_each_caller_may_do_what_is_theirs_and_nothing_else(plant, name):
         if answer.status_code == 401:
             assert answer["WWW-Authenticate"] == "Bearer"
     assert answers == wanted
+
+
+# What has no name of anything in a network: the caller's own tokens, and counts, which have tests of their own.
+_NAMELESS = {"GET tokens/", "GET stats/"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, operation in OPERATIONS.items() if name.startswith("GET ") and operation.needs == LOGIN]
+)
+def test_what_everybody_may_ask_tells_the_owner_of_another_network_nothing_of_this_one(plant, name):
+    put_log_messages(Sensor.objects.get(identifier="matrix-sensor"), [(timezone.now(), "warning", "Matrix")])
+    names = (plant.network.slug, "matrix-sensor", "matrix-gateway", "claimed", "Matrix", "Hook", "Hot")
+
+    def told(who):
+        answer = Caller(**plant.headers[who]).get(name.removeprefix("GET ") + OPERATIONS[name].query)
+        assert answer.status_code == 200
+        return [each for each in names if each in b"".join(answer).decode()]
+
+    assert told("other_owner") == []
+    # With the control: who may see it is told.
+    assert bool(told("owner")) is (name not in _NAMELESS)
