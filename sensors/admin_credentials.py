@@ -1,6 +1,8 @@
 """What the admin does with sensors' credentials: issue, rotate, revoke, each after a question."""
 
+import base64
 import csv
+import io
 from typing import Any, Final
 
 from django.contrib import messages
@@ -13,6 +15,7 @@ from unfold.decorators import action
 from sensors import services
 from sensors.errors import DomainError, NotFound
 from sensors.models import Sensor, User
+from sensors.services.credentials import Login
 
 # What one request may do; more are for `manage.py credentials`. The question sends a field for each sensor and a few of
 # its own, and Django takes 1,000 fields (DATA_UPLOAD_MAX_NUMBER_FIELDS).
@@ -26,7 +29,11 @@ class CredentialActions:
 
     @action(description="Issue new credentials (a file of logins, this once)", permissions=["change"])
     def issue_credentials(self, request: HttpRequest, queryset: QuerySet[Sensor]) -> HttpResponse | None:
-        """Answer with the new logins as CSV, after the question; older ones end, and who is connected by them."""
+        """Show the new logins, with the same as a file, after the question; older ones end, with their connections.
+
+        A page and not the file alone: a browser that only downloads stays at the question, and to answer it once more
+        makes what was downloaded worthless.
+        """
         question = (
             "Issue new credentials to these sensors? Older ones end, and whoever is connected by them is thrown out."
         )
@@ -38,12 +45,13 @@ class CredentialActions:
         except DomainError as error:
             self._tell(request, error.detail, messages.ERROR)
             return None
-        response = HttpResponse(content_type="text/csv; charset=utf-8")
-        response["Content-Disposition"] = 'attachment; filename="credentials.csv"'
-        lines = csv.writer(response)
-        lines.writerow(["username", "client_id", "password"])
-        lines.writerows([login.username, login.client_id, login.password] for login in logins)
-        return response
+        context = {
+            "title": "New credentials",
+            "logins": logins,
+            # The policy of pages allows no script of the page's own; a link needs none.
+            "file": f"data:text/csv;charset=utf-8;base64,{base64.b64encode(_csv(logins)).decode()}",
+        }
+        return self._page(request, "sensors/issued_credentials.html", context)
 
     @action(description="Revoke credentials", permissions=["change"])
     def revoke_credentials(self, request: HttpRequest, queryset: QuerySet[Sensor]) -> HttpResponse | None:
@@ -67,7 +75,6 @@ class CredentialActions:
         self, request: HttpRequest, queryset: QuerySet[Sensor], question: str, name: str
     ) -> tuple[list[Sensor], HttpResponse | None]:
         """Return the chosen sensors once the question was answered; until then none, and the page that asks."""
-        admin: Any = self
         chosen = Sensor.objects.filter(pk__in=queryset.values("pk")).order_by("identifier")
         sensors = list(chosen[: MOST + 1])
         if len(sensors) > MOST:
@@ -77,20 +84,26 @@ class CredentialActions:
             return [], None
         if request.POST.get("confirmed") == "yes":
             return sensors, None
-        context = {
-            **admin.admin_site.each_context(request),
-            "title": "Are you sure?",
-            "opts": admin.opts,
-            "question": question,
-            "chosen": sensors,
-            "action": name,
-        }
+        context = {"title": "Are you sure?", "question": question, "chosen": sensors, "action": name}
+        return [], self._page(request, "sensors/confirm_credentials.html", context)
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+        admin: Any = self
         request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
-        return [], TemplateResponse(request, "sensors/confirm_credentials.html", context)
+        common = {**admin.admin_site.each_context(request), "opts": admin.opts}
+        return TemplateResponse(request, template, common | context)
 
     def _tell(self, request: HttpRequest, words: str, level: int) -> None:
         admin: Any = self
         admin.message_user(request, words, level)
+
+
+def _csv(logins: list[Login]) -> bytes:
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(["username", "client_id", "password"])
+    lines.writerows([login.username, login.client_id, login.password] for login in logins)
+    return text.getvalue().encode()
 
 
 def _author(request: HttpRequest) -> User | None:

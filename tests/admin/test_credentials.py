@@ -1,5 +1,6 @@
 """Sensors' credentials in the admin: issued, rotated and revoked, each after a question."""
 
+import base64
 import csv
 import io
 import re
@@ -19,14 +20,26 @@ def act(client, name, *sensors, confirmed=True):
     return client.post(reverse("admin:sensors_sensor_changelist"), data | ({"confirmed": "yes"} if confirmed else {}))
 
 
-def test_new_logins_are_a_file_after_a_question_and_the_next_ones_end_them(operator, fleet):
+def logins_in(page):
+    """Return the logins of the file that the page offers; they are those that it shows."""
+    text = page.content.decode()
+    [file] = re.findall(r'href="data:text/csv;charset=utf-8;base64,([^"]+)" download="credentials.csv"', text)
+    rows = list(csv.DictReader(io.StringIO(base64.b64decode(file).decode())))
+    shown = re.findall(r"<td[^>]*>([^<]*)</td>", text)
+    assert shown == [row[name] for row in rows for name in ("username", "client_id", "password")]
+    return rows
+
+
+def test_new_logins_are_shown_and_a_file_after_a_question_and_the_next_ones_end_them(operator, fleet):
     other = services.create_sensor(fleet.network, identifier="boiler-2")
     page = act(operator, "issue_credentials", fleet.sensor, other, confirmed=False)
     assert "Issue new credentials to these sensors?" in page.content.decode()
     assert not SensorCredential.objects.exists()
     answers = [act(operator, "issue_credentials", fleet.sensor, other) for _ in range(2)]
     assert "no-store" in answers[0]["Cache-Control"]
-    first, second = (list(csv.DictReader(io.StringIO(answer.content.decode()))) for answer in answers)
+    assert "2 new credentials: done" in answers[0].content.decode()
+    assert "confirmed" not in answers[0].content.decode()
+    first, second = map(logins_in, answers)
     assert [row["username"] for row in first] == [row["client_id"] for row in second] == ["boiler-1", "boiler-2"]
     hashes = hashed_secrets()
     assert all(hashes[row["username"]].matches(row["password"]) for row in second)

@@ -1,9 +1,12 @@
 """The admin's scripts do what they are for, under a policy that lets nothing be evaluated."""
 
+import csv
+
 import pytest
 from playwright.sync_api import expect
 
 from sensors.models import User
+from sensors.services.credentials import hashed_secrets
 
 pytestmark = pytest.mark.browser
 
@@ -52,6 +55,22 @@ def test_a_chosen_row_offers_what_can_be_done_with_it(page):
     expect(actions).to_be_hidden()
     page.locator("input.action-select").first.check()
     expect(actions).to_be_visible()
+
+
+def test_new_credentials_are_shown_and_downloaded_and_the_question_is_gone(page, world):
+    page.goto(page.url + f"?q={world.names[0]}")
+    page.locator("input.action-select").first.check()
+    page.locator("select[name=action]").select_option("issue_credentials")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Yes, I’m sure").click()
+    expect(page.locator("#content")).to_contain_text("1 new credential: done.")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download them as CSV").click()
+    assert download.value.suggested_filename == "credentials.csv"
+    [row] = csv.DictReader(download.value.path().open())
+    assert hashed_secrets()[world.names[0]].matches(row["password"])
+    expect(page.get_by_role("cell", name=row["password"])).to_be_visible()
+    expect(page.get_by_role("button", name="Yes, I’m sure")).to_have_count(0)
 
 
 def test_the_policy_lets_nothing_be_evaluated(site, page):
