@@ -294,9 +294,9 @@ def test_two_owners_who_hand_over_to_each_other_leave_an_owner():
 class TestCommand:
     """`manage.py invite`."""
 
-    def run(self, *arguments):
+    def run(self, *arguments, **streams):
         out = StringIO()
-        call_command("invite", *arguments, stdout=out)
+        call_command("invite", *arguments, stdout=out, **streams)
         return out.getvalue().strip()
 
     def test_a_link_that_leads_nowhere_is_not_sent(self, world, settings):
@@ -304,6 +304,16 @@ class TestCommand:
         with pytest.raises(CommandError, match="PUBLIC_URL"):
             self.run(world.network.slug, "--email", "grace@example.org")
         assert not Invitation.objects.exists()
+
+    @pytest.mark.parametrize("is_configured", [False, True])
+    def test_it_says_where_nothing_is_mailed(self, world, settings, is_configured):
+        settings.PUBLIC_URL = "https://fleet.example.org"
+        settings.MAIL_IS_CONFIGURED = is_configured
+        said = StringIO()
+        link = self.run(world.network.slug, "--email", "grace@example.org", stderr=said)
+        assert link.startswith("https://fleet.example.org/invitations/")
+        assert ("Nothing was mailed: there is no mail server" in said.getvalue()) is not is_configured
+        wait_until(lambda: len(mail.outbox) == is_configured, 10, "the mail")
 
     def test_it_prints_a_link_that_works(self, world, settings):
         settings.PUBLIC_URL = "https://fleet.example.org"

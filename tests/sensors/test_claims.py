@@ -343,6 +343,8 @@ def test_claims_are_listed_and_decided_by_command(network: Network, code: str) -
         (["claim_codes", "create", "--network", "nowhere", "--name", "x"], "There is no network 'nowhere'"),
         (["claim_codes", "create", "--network", "hall", "--name", "x", "--days", "0"], "0 is not from 1"),
         (["claim_codes", "revoke"], "which"),
+        (["claim_codes", "list", "7"], "list takes no id"),
+        (["claim_codes", "create", "7", "--network", "hall", "--name", "x"], "create takes no id"),
         (["claim_codes", "revoke", "4711"], "there is no claim code 4711"),
         (["claims", "approve"], "which"),
         (["claims", "approve", "4711"], "there is no claim 4711"),

@@ -39,6 +39,8 @@ class Command(BaseCommand):
 
     def handle(self, *, action: str, **options: Any) -> None:
         """Do it."""
+        if options["id"] is not None and action != "revoke":
+            raise CommandError(f"{action} takes no id")
         try:
             if action == "create":
                 self._create(**options)

@@ -47,6 +47,10 @@ class Command(BaseCommand):
             raise CommandError(error.detail) from error
         url = mail.link(invitation_path(secret))
         mailed = mail_invitation(invitation, url)
+        if email and not mailed:
+            self.stderr.write(
+                "Nothing was mailed: there is no mail server (EMAIL_URL). Give the link to them yourself."
+            )
         if options["json"]:
             expires_at = invitation.expires_at.isoformat().replace("+00:00", "Z")
             body = {"url": url, "token": secret, "role": role, "expires_at": expires_at, "mailed": mailed}
