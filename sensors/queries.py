@@ -88,9 +88,13 @@ def visible_claims(user: AnyUser) -> QuerySet[Claim]:
 
 def visible_claim_codes(user: AnyUser) -> QuerySet[ClaimCode]:
     """Return the claim codes of the networks that `user` may see, with how many claims wait by each."""
-    waiting = Count("claims", filter=Q(claims__state=ClaimState.WAITING))
     codes = ClaimCode.objects.filter(_visible(user, "network_id"))
-    return codes.select_related("network", "created_by").annotate(waiting=waiting)
+    return with_waiting(codes.select_related("network", "created_by"))
+
+
+def with_waiting(codes: QuerySet[ClaimCode]) -> QuerySet[Any]:
+    """Return `codes` with `waiting`: how many claims wait by each."""
+    return codes.annotate(waiting=Count("claims", filter=Q(claims__state=ClaimState.WAITING)))
 
 
 def waiting_claims(user: AnyUser) -> int:

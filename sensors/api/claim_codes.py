@@ -16,9 +16,7 @@ from sensors.api.permissions import caller, require_role
 from sensors.api.serializers import StrictSerializer, TextField, VisibleField
 from sensors.api.views import FleetViewSet
 from sensors.models import ClaimCode, ClaimCodeState, Network, Role
-from sensors.services.claims import MAX_DAYS, MAX_SENSORS
-
-DEFAULT_DAYS: Final = 30
+from sensors.services.claims import DEFAULT_DAYS, MAX_DAYS, MAX_SENSORS
 
 
 class ClaimCodeSerializer(StrictSerializer):

@@ -37,6 +37,8 @@ RETRY_AFTER_S: Final = 15
 AGAIN_FOR: Final = timedelta(minutes=15)
 # How long decided claims are remembered after the device asked last: one that was refused stays so.
 REMEMBERED_FOR: Final = timedelta(days=30)
+# How long a code is good unless its maker says otherwise: a delivery is set up by then.
+DEFAULT_DAYS: Final = 30
 MAX_DAYS: Final = 3_650
 MAX_SENSORS: Final = 1_000_000
 # A claim that asks often writes its row once in so long.

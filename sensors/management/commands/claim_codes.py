@@ -2,18 +2,17 @@
 
 import json
 from argparse import ArgumentParser
-from typing import Any, Final
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Count, Q
 from django.utils import timezone
 
 from sensors.errors import DomainError
 from sensors.management.lookups import network_named
-from sensors.models import ClaimCode, ClaimState
+from sensors.models import ClaimCode
+from sensors.queries import with_waiting
 from sensors.services import create_claim_code, revoke_claim_code
-
-DEFAULT_DAYS: Final = 30
+from sensors.services.claims import DEFAULT_DAYS
 
 
 class Command(BaseCommand):
@@ -72,8 +71,7 @@ class Command(BaseCommand):
         codes = ClaimCode.objects.select_related("network")
         if network:
             codes = codes.filter(network=network_named(network))
-        counted = codes.annotate(waiting=Count("claims", filter=Q(claims__state=ClaimState.WAITING))).order_by("-pk")
-        rows = [{**_row(code), "waiting": code.waiting} for code in counted]
+        rows = [{**_row(code), "waiting": code.waiting} for code in with_waiting(codes.order_by("-pk"))]
         if options["json"]:
             self.stdout.write(json.dumps(rows))
             return
