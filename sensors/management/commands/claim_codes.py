@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from sensors.errors import DomainError
 from sensors.management.lookups import network_named
+from sensors.management.output import time_text
 from sensors.models import ClaimCode
 from sensors.queries import with_waiting
 from sensors.services import create_claim_code, revoke_claim_code
@@ -100,5 +101,5 @@ def _row(code: ClaimCode) -> dict[str, Any]:
         "state": str(code.state(now=timezone.now())),
         "used": code.used,
         "max_sensors": code.max_sensors,
-        "expires_at": code.expires_at and code.expires_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "expires_at": time_text(code.expires_at),
     }

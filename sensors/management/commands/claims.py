@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from sensors.management.lookups import network_named
+from sensors.management.output import time_text
 from sensors.models import Claim, ClaimState
 from sensors.services import decide_claims
 
@@ -87,8 +88,8 @@ class Command(BaseCommand):
                 "code": claim.code.name,
                 "address": claim.address,
                 "name": claim.name,
-                "first_asked_at": _time(claim.first_asked_at),
-                "last_asked_at": _time(claim.last_asked_at),
+                "first_asked_at": time_text(claim.first_asked_at),
+                "last_asked_at": time_text(claim.last_asked_at),
             }
             for claim in claims
         ]
@@ -100,7 +101,3 @@ class Command(BaseCommand):
                 f"{row['id']} {row['identifier']} {row['state']} {row['network']}, by {row['code']!r} from"
                 f" {row['address'] or 'an unknown address'}, last asked {row['last_asked_at']}"
             )
-
-
-def _time(at: Any) -> str:
-    return str(at.isoformat(timespec="seconds").replace("+00:00", "Z"))

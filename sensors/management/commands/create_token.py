@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from sensors.errors import DomainError
 from sensors.management.lookups import user_named
+from sensors.management.output import time_text
 from sensors.models import TokenScope
 from sensors.queries import visible_networks
 from sensors.services import create_token
@@ -52,7 +53,6 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(error.detail) from error
         if options["json"]:
-            expires_at = token.expiry and token.expiry.isoformat().replace("+00:00", "Z")
-            self.stdout.write(json.dumps({"token": secret, "expires_at": expires_at}))
+            self.stdout.write(json.dumps({"token": secret, "expires_at": time_text(token.expiry)}))
         else:
             self.stdout.write(secret)

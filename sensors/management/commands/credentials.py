@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from sensors.errors import DomainError
 from sensors.management.lookups import network_named
+from sensors.management.output import time_text
 from sensors.models import Sensor, SensorCredential
 from sensors.services import issue_credentials, revoke_credential
 
@@ -77,7 +78,7 @@ class Command(BaseCommand):
                 {
                     "sensor": sensor.identifier,
                     "state": str(credential.state) if credential else "none",
-                    "changed_at": _time(credential.changed_at) if credential else None,
+                    "changed_at": time_text(credential.changed_at) if credential else None,
                 }
             )
         self._print(rows, **options)
@@ -123,7 +124,3 @@ class Command(BaseCommand):
         else:
             for row in rows:
                 self.stdout.write(" ".join(str(value) for value in row.values() if value is not None))
-
-
-def _time(at: Any) -> str:
-    return str(at.isoformat(timespec="seconds").replace("+00:00", "Z"))

@@ -12,6 +12,7 @@ from sensors import mail
 from sensors.api.invitations import invitation_path, mail_invitation
 from sensors.errors import DomainError
 from sensors.management.lookups import network_named
+from sensors.management.output import time_text
 from sensors.models import Role
 from sensors.services import create_invitation
 from sensors.services.invitations import DEFAULT_DAYS, MAX_DAYS
@@ -52,7 +53,7 @@ class Command(BaseCommand):
                 "Nothing was mailed: there is no mail server (EMAIL_URL). Give the link to them yourself."
             )
         if options["json"]:
-            expires_at = invitation.expires_at.isoformat().replace("+00:00", "Z")
+            expires_at = time_text(invitation.expires_at)
             body = {"url": url, "token": secret, "role": role, "expires_at": expires_at, "mailed": mailed}
             self.stdout.write(json.dumps(body))
         else:
