@@ -1,8 +1,6 @@
 """What the admin does with sensors' credentials: issue, rotate, revoke, each after a question."""
 
 import base64
-import csv
-import io
 from typing import Any, Final
 
 from django.contrib import messages
@@ -15,7 +13,7 @@ from unfold.decorators import action
 from sensors import services
 from sensors.errors import DomainError, NotFound
 from sensors.models import Sensor, User
-from sensors.services.credentials import Login
+from sensors.spreadsheets import csv_lines
 
 # What one request may do; more are for `manage.py credentials`. The question sends a field for each sensor and a few of
 # its own, and Django takes 1,000 fields (DATA_UPLOAD_MAX_NUMBER_FIELDS).
@@ -45,11 +43,17 @@ class CredentialActions:
         except DomainError as error:
             self._tell(request, error.detail, messages.ERROR)
             return None
+        file = csv_lines(
+            [
+                ("username", "client_id", "password"),
+                *((login.username, login.client_id, login.password) for login in logins),
+            ]
+        )
         context = {
             "title": "New credentials",
             "logins": logins,
             # The policy of pages allows no script of the page's own; a link needs none.
-            "file": f"data:text/csv;charset=utf-8;base64,{base64.b64encode(_csv(logins)).decode()}",
+            "file": f"data:text/csv;charset=utf-8;base64,{base64.b64encode(file).decode()}",
         }
         return self._page(request, "sensors/issued_credentials.html", context)
 
@@ -96,14 +100,6 @@ class CredentialActions:
     def _tell(self, request: HttpRequest, words: str, level: int) -> None:
         admin: Any = self
         admin.message_user(request, words, level)
-
-
-def _csv(logins: list[Login]) -> bytes:
-    text = io.StringIO()
-    lines = csv.writer(text)
-    lines.writerow(["username", "client_id", "password"])
-    lines.writerows([login.username, login.client_id, login.password] for login in logins)
-    return text.getvalue().encode()
 
 
 def _author(request: HttpRequest) -> User | None:

@@ -1,7 +1,5 @@
 """What the audit log holds of a row, and how an entry reads."""
 
-import csv
-import io
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +8,8 @@ import msgspec
 from django.db.models import Model, QuerySet
 from django.utils.text import slugify
 
-from sensors.spreadsheets import guarded
+from sensors import spreadsheets
+from sensors.spreadsheets import csv_cell
 
 if TYPE_CHECKING:
     from sensors.models import AuditEntry
@@ -89,25 +88,15 @@ def ndjson_lines(entries: "Iterable[AuditEntry]") -> Iterator[bytes]:
 
 def csv_head() -> bytes:
     """Return the names of the columns of `csv_lines`."""
-    return _csv_line([*_COLUMNS, *_FIELD_COLUMNS])
+    return spreadsheets.csv_lines([[*_COLUMNS, *_FIELD_COLUMNS]])
 
 
 def csv_lines(entries: "Iterable[AuditEntry]") -> Iterator[bytes]:
-    """Yield a line for each changed field of each entry, and one for an entry without any."""
+    """Yield the lines of each entry: one for each changed field, or one for an entry without any."""
     for entry in entries:
         values = entry_as_dict(entry)
-        first = [_cell(values[name]) for name in _COLUMNS]
-        for change in values["changes"] or [{}]:
-            yield _csv_line([*first, *(_cell(change.get(name)) for name in _FIELD_COLUMNS)])
-
-
-def _csv_line(cells: Iterable[str]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(cells)
-    return buffer.getvalue().encode()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return guarded(value) if isinstance(value, str) else msgspec.json.encode(value).decode().strip('"')
+        first = [csv_cell(values[name]) for name in _COLUMNS]
+        changes = values["changes"] or [{}]
+        yield spreadsheets.csv_lines(
+            [*first, *(csv_cell(change.get(name)) for name in _FIELD_COLUMNS)] for change in changes
+        )

@@ -5,9 +5,7 @@ cursor in one snapshot. Closing the generator closes the connection.
 """
 
 import asyncio
-import csv
 import enum
-import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -18,7 +16,7 @@ import msgspec
 from django.db import connection
 from psycopg import AsyncConnection, IsolationLevel
 
-from sensors.spreadsheets import guarded
+from sensors.spreadsheets import csv_cell, csv_lines, guarded
 
 # About 64 KiB and 4 ms of formatting, during which the event loop serves nobody else.
 ROWS_PER_CHUNK: Final = 500
@@ -107,18 +105,18 @@ class _CsvWriter:
     def head(self, *, with_sensor: bool) -> bytes:
         first = ["sensor"] if with_sensor else []
         names = [*first, "measured_at", "received_at", "revision", *map(guarded, self.attributes)]
-        return _csv_lines([names])
+        return csv_lines([names])
 
     def lines(self, rows: Sequence[Row], identifier: str | None) -> bytes:
         first = [] if identifier is None else [identifier]
-        return _csv_lines(
+        return csv_lines(
             [*first, _time(measured_at), _time(received_at), str(revision), *self._cells(text)]
             for measured_at, received_at, revision, text in rows
         )
 
     def _cells(self, text: str) -> list[str]:
         value = msgspec.json.decode(text)
-        return [_cell(value.get(name)) for name in self.attributes]
+        return [csv_cell(value.get(name)) for name in self.attributes]
 
 
 class _NdjsonWriter:
@@ -136,22 +134,6 @@ class _NdjsonWriter:
             for measured_at, received_at, revision, text in rows
         ]
         return "".join(lines).encode()
-
-
-def _csv_lines(rows: Any) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
-    return buffer.getvalue().encode()
-
-
-def _cell(item: str | float | bool | None) -> str:
-    if item is None:
-        return ""
-    if isinstance(item, str):
-        return guarded(item)
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    return str(item)
 
 
 def _time(moment: datetime) -> str:
