@@ -17,6 +17,7 @@ from sensors.api.filters import refuse_unknown_parameters
 from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, caller, require_whole, visible_network, visible_or_404
 from sensors.api.serializers import MemberSerializer, StrictSerializer, TextField
+from sensors.invitations import invitation_path, mail_invitation
 from sensors.limits.attempts import MAX_MAILED_AN_HOUR, MailThrottle
 from sensors.models import Invitation, InvitationState, Network, Role, User
 from sensors.queries import invitation_state, owner_ids
@@ -265,27 +266,6 @@ class HandOverView(APIView):
             raise ValidationError({"user": [f"There is no user {username!r}; invite them first."]})
         taken, given = services.hand_over_network(network, from_user=caller(request), to_user=user)
         return Response(MemberSerializer([each for each in (taken, given) if each], many=True).data)
-
-
-def invitation_path(secret: str) -> str:
-    """Return the path of the page that opens an invitation."""
-    return f"/invitations/{secret}/"
-
-
-def mail_invitation(invitation: Invitation, url: str) -> bool:
-    """Send the link to the invitation's address; return whether it is on its way."""
-    if not invitation.email or not mail.is_configured():
-        return False
-    author = invitation.created_by
-    who = author.get_full_name() or author.get_username() if author else "An administrator"
-    text = (
-        f"{who} invites you to the network {invitation.network.name} of Fleet, as {invitation.role}.\n\n"
-        f"{url}\n\n"
-        f"The link works once, until {invitation.expires_at:%d %B %Y, %H:%M} UTC. If you do not know what this is"
-        " about, do nothing.\n"
-    )
-    mail.send_text(invitation.email, subject=f"Invitation to {invitation.network.name}", text=text)
-    return True
 
 
 def _count_mail(author: User) -> None:

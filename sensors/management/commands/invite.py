@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from sensors import mail
-from sensors.api.invitations import invitation_path, mail_invitation
 from sensors.errors import DomainError
+from sensors.invitations import invitation_path, mail_invitation
 from sensors.management.lookups import network_named
 from sensors.management.output import time_text
 from sensors.models import Role
