@@ -30,7 +30,7 @@ from sensors.api.claim_serializers import (
 from sensors.api.filters import Filters, TextsFilter
 from sensors.api.pagination import Pages
 from sensors.api.permissions import NetworkPermission, caller, require_role, visible_or_404
-from sensors.api.serializers import StrictSerializer
+from sensors.api.serializers import refuse_body
 from sensors.connecting import mqtt_address
 from sensors.errors import NotFound
 from sensors.limits.claims import ClaimThrottle
@@ -216,7 +216,7 @@ class RefuseClaimView(APIView):
     def post(self, request: Request, claim: int) -> Response:
         """Refuse it."""
         found = visible_claim(request, claim, role=Role.OPERATOR)
-        StrictSerializer(data=request.data).is_valid(raise_exception=True)
+        refuse_body(request)
         services.refuse_claim(found, author=caller(request), now=timezone.now())
         return Response(shown(visible_claim(request, claim)))
 

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from sensors import services
 from sensors.api.filters import refuse_unknown_parameters
 from sensors.api.permissions import NetworkPermission, caller, visible_sensor
-from sensors.api.serializers import StrictSerializer
+from sensors.api.serializers import StrictSerializer, refuse_body
 from sensors.models import CredentialState, Role, Sensor, SensorCredential
 
 # There was never one, or how far it is.
@@ -80,7 +80,7 @@ class CredentialView(APIView):
     def post(self, request: Request, identifier: str) -> Response:
         """Issue it."""
         sensor = visible_sensor(request, identifier, role=Role.OPERATOR)
-        _refuse_body(request)
+        refuse_body(request)
         login = services.issue_credential(sensor, author=caller(request), now=timezone.now())
         return Response({**_shown(sensor), "password": login.password}, status=status.HTTP_201_CREATED)
 
@@ -94,11 +94,6 @@ class CredentialView(APIView):
         sensor = visible_sensor(request, identifier, role=Role.OPERATOR)
         services.revoke_credential(sensor, author=caller(request), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _refuse_body(request: Request) -> None:
-    serializer = StrictSerializer(data=request.data)
-    serializer.is_valid(raise_exception=True)
 
 
 def _shown(sensor: Sensor) -> dict[str, Any]:

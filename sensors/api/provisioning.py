@@ -13,10 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sensors import queries
 from sensors.api.filters import refuse_unknown_parameters
 from sensors.api.parsers import StrictJSONParser
-from sensors.api.permissions import NetworkPermission, caller, require_role, visible_or_404
+from sensors.api.permissions import NetworkPermission, caller, visible_network
 from sensors.api.serializers import StrictSerializer
 from sensors.models import Role
 from sensors.provisioning import MAX_ROWS, provision_sensors, read_csv
@@ -108,8 +107,7 @@ class ImportView(APIView):
     )
     def post(self, request: Request, slug: str) -> Response:
         """Make them."""
-        network = visible_or_404(queries.visible_networks(request.user), "network", slug=slug)
-        require_role(request, network, Role.OPERATOR)
+        network = visible_network(request, slug, role=Role.OPERATOR)
         refuse_unknown_parameters(request, ("credentials",))
         flag = request.query_params.get("credentials", "false")
         if flag not in _FLAGS:

@@ -8,6 +8,7 @@ from django.core.validators import RegexValidator
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from sensors import queries
 from sensors.errors import Invalid
@@ -53,6 +54,11 @@ class StrictSerializer(serializers.Serializer):
 
     def _value(self, name: str) -> Any:
         return self.fields[name].get_attribute(self.instance)
+
+
+def refuse_body(request: Request) -> None:
+    """Raise ValidationError, naming the fields, for who sends a body where none is expected."""
+    StrictSerializer(data=request.data).is_valid(raise_exception=True)
 
 
 class TextField(serializers.CharField):
