@@ -24,6 +24,7 @@ from alerts.services.queue import decode_blocks, microseconds
 from config.services import Answer, create_revision, record_acknowledgements
 from sensors.models import Gateway, Network, Sensor, SensorState, User, Watermark
 from sensors.services import create_gateway, create_network, create_sensor
+from tests.together import at_once, beside
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # Beyond the limit of `make_threshold`, and inside it.
@@ -188,31 +189,6 @@ def history(**filters: Any) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def beside(*works: Callable[[], Any]) -> Iterator[None]:
-    """Run `works` beside the block, each in a thread with a connection of its own; raise what they raise."""
-    errors: list[BaseException] = []
-
-    def run(work: Callable[[], Any]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for thread in threads:
-            thread.join(60)
-    if errors:
-        raise errors[0]
-
-
-@contextmanager
 def held(work: Callable[[], Any], *, before: str) -> Iterator[Callable[[], None]]:
     """Run `work` beside the block, stopped before the first statement that begins so; yield what lets it go on.
 
@@ -240,11 +216,4 @@ def held(work: Callable[[], Any], *, before: str) -> Iterator[Callable[[], None]
 
 def run_at_once(work: Callable[[], Any], times: int) -> None:
     """Run `work` in so many threads that start together, each with a connection of its own; raise what they raise."""
-    barrier = threading.Barrier(times)
-
-    def start() -> None:
-        barrier.wait(10)
-        work()
-
-    with beside(*[start] * times):
-        pass
+    at_once(*[work] * times)

@@ -1,11 +1,9 @@
 """Revisions over HTTP."""
 
 import json
-import threading
 from urllib.parse import urlencode
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from config.models import Revision
@@ -13,6 +11,7 @@ from config.services import Answer, mark_published, record_acknowledgements
 from sensors import services
 from sensors.models import Role
 from tests.api.callers import Caller, make_network
+from tests.together import at_once
 
 BASE = "sensors/conf-1/configurations/"
 
@@ -218,21 +217,12 @@ def test_20_writers_at_once_get_20_numbers(transactional_db):
     network, users = make_network("crowd", ada=Role.OPERATOR)
     services.create_sensor(network, identifier="conf-1")
     caller = Caller(users["ada"])
-    barrier = threading.Barrier(20)
-    answers = [None] * 20
-
-    def post(index):
-        writer = Caller(**caller.headers)
-        barrier.wait()
-        try:
-            answers[index] = writer.post(BASE, {"configuration": {"writer": index}})
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=post, args=(index,)) for index in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    writers = [Caller(**caller.headers) for _ in range(20)]
+    answers = at_once(
+        *[
+            lambda writer=writer, index=index: writer.post(BASE, {"configuration": {"writer": index}})
+            for index, writer in enumerate(writers)
+        ]
+    )
     assert [answer.status_code for answer in answers] == [201] * 20
     assert sorted(answer.json()["revision"] for answer in answers) == list(range(20))

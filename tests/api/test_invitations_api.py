@@ -1,14 +1,12 @@
 """Invitations and handing over, over HTTP and by command."""
 
 import json
-import threading
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -17,6 +15,7 @@ from sensors.errors import Conflict
 from sensors.limits import attempts
 from sensors.models import AuditEntry, Invitation, Membership, Role, User
 from tests.api.callers import Caller, listed, make_network, make_user
+from tests.together import at_once
 from tests.waiting import wait_until
 
 
@@ -211,23 +210,12 @@ def test_of_two_who_accept_at_once_one_does():
     network, _ = make_network("plant")
     users = [make_user("one"), make_user("two"), make_user("three")]
     _, secret = services.create_invitation(network, role="viewer", author=None, now=timezone.now())
-    start, ends = threading.Barrier(len(users)), []
-
-    def accept(user):
-        start.wait()
-        try:
-            ends.append(services.accept_invitation(secret, user=user, now=timezone.now())[1])
-        except Conflict:
-            ends.append(False)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=accept, args=[user]) for user in users]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(ends) == [False, False, True]
+    now = timezone.now()
+    ends = at_once(
+        *[lambda user=user: services.accept_invitation(secret, user=user, now=now)[1] for user in users],
+        expected=Conflict,
+    )
+    assert [end for end in ends if not isinstance(end, Conflict)] == [True]
     assert Membership.objects.filter(network=network).count() == 1
 
 
@@ -251,10 +239,10 @@ class TestHandOver:
 
     def test_staff_who_own_nothing_stay_as_they_are(self, world):
         other = make_user("heir")
-        assert world.owner.get("me/").status_code == 200
         (taken,) = self.hand_over(world.staff, world, other).json()
         assert (taken["user"], taken["role"]) == (other.username, "owner")
         assert role_of(world.network, world.staff.user) is None
+        assert role_of(world.network, world.owner.user) == "owner"
 
     def test_it_goes_to_somebody_else_who_is_there(self, world):
         to_self = self.hand_over(world.owner, world, world.owner.user)
@@ -272,21 +260,11 @@ class TestHandOver:
 @pytest.mark.django_db(transaction=True)
 def test_two_owners_who_hand_over_to_each_other_leave_an_owner():
     network, users = make_network("plant", one=Role.OWNER, two=Role.OWNER)
-    start = threading.Barrier(2)
-
-    def give(giver: User, taker: User) -> None:
-        start.wait()
-        try:
-            services.hand_over_network(network, from_user=giver, to_user=taker)
-        finally:
-            connection.close()
-
-    pairs = [(users["one"], users["two"]), (users["two"], users["one"])]
-    threads = [threading.Thread(target=give, args=pair) for pair in pairs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    one, two = users["one"], users["two"]
+    at_once(
+        lambda: services.hand_over_network(network, from_user=one, to_user=two),
+        lambda: services.hand_over_network(network, from_user=two, to_user=one),
+    )
     assert sorted(Membership.objects.filter(network=network).values_list("role", flat=True)) == ["operator", "owner"]
 
 

@@ -1,13 +1,13 @@
 """Revisions: numbering, states, conflicts, answers, the outbox."""
 
+import functools
 import json
-import threading
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 
 from config import queries, services
 from config.models import Revision, RevisionState
@@ -15,6 +15,7 @@ from config.services import Answer, RevisionConflict, create_revision
 from sensors import services as sensors
 from sensors.errors import Invalid, NotFound
 from sensors.models import Network, Sensor, User
+from tests.together import at_once
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -331,30 +332,8 @@ def shared_sensor(transactional_db):
     Network.objects.all().delete()
 
 
-def in_threads(number, work):
-    """Run `work(index)` in `number` threads that start together; return what they returned or raised."""
-    barrier = threading.Barrier(number)
-    results = [None] * number
-
-    def run(index):
-        try:
-            barrier.wait()
-            results[index] = work(index)
-        except Exception as error:
-            results[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 def test_writers_at_the_same_time_get_numbers_without_gaps(shared_sensor):
-    results = in_threads(20, lambda index: make(shared_sensor, index=index).number)
+    results = at_once(*[lambda index=index: make(shared_sensor, index=index).number for index in range(20)])
     assert sorted(results) == list(range(20))
     assert states(shared_sensor) == ["superseded"] * 19 + ["pending"]
 
@@ -362,10 +341,10 @@ def test_writers_at_the_same_time_get_numbers_without_gaps(shared_sensor):
 def test_of_writers_who_expect_the_same_revision_one_succeeds(shared_sensor):
     make(shared_sensor)
 
-    def work(_index):
+    def work():
         return create_revision(shared_sensor, values={}, author=None, now=NOW, expected_revision=0).number
 
-    results = in_threads(8, work)
+    results = at_once(*[work] * 8, expected=RevisionConflict)
     assert sorted(type(result).__name__ for result in results) == ["RevisionConflict"] * 7 + ["int"]
     assert Revision.objects.count() == 2
 
@@ -387,4 +366,4 @@ def test_confirmations_answers_and_writers_do_not_deadlock(shared_sensor):
                 make(others[index % 10])
         return "done"
 
-    assert in_threads(6, work) == ["done"] * 6
+    assert at_once(*[functools.partial(work, index) for index in range(6)]) == ["done"] * 6

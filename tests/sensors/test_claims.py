@@ -3,8 +3,8 @@
 import io
 import json
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 
 from sensors import tasks
 from sensors.claim_codes import ALPHABET, hash_code, new_code
-from sensors.errors import Conflict, DomainError, Forbidden, Gone
+from sensors.errors import Conflict, Forbidden, Gone
 from sensors.models import (
     Claim,
     ClaimCode,
@@ -37,6 +37,7 @@ from sensors.services import (
     sweep_claims,
 )
 from sensors.services.credentials import hashed_secrets
+from tests.together import at_once, beside
 from tests.waiting import wait_until
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -175,29 +176,6 @@ def test_of_rivals_that_are_approved_together_the_first_keeps_its_login(
 # --- Several at once ------------------------------------------------------------------------------
 
 
-def at_once(works: list[Callable[[], Any]]) -> list[Any]:
-    """Return what each of the works, in threads of their own, returned or raised as an error of the domain."""
-    done: list[Any] = [None] * len(works)
-    barrier = threading.Barrier(len(works))
-
-    def run(index: int) -> None:
-        barrier.wait(10)
-        try:
-            done[index] = works[index]()
-        except DomainError as error:
-            done[index] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
-    return done
-
-
 @pytest.fixture
 def people(transactional_db: None) -> list[User]:
     return [User.objects.create_user(f"operator-{number}") for number in range(4)]
@@ -205,7 +183,7 @@ def people(transactional_db: None) -> list[User]:
 
 def test_of_several_who_approve_at_once_one_makes_the_sensor(people: list[User], network: Network, code: str) -> None:
     claim = asked(code)
-    done = at_once([lambda who=who: approve_claim(claim, author=who, now=NOW) for who in people])
+    done = at_once(*[lambda who=who: approve_claim(claim, author=who, now=NOW) for who in people], expected=Conflict)
     assert sorted(type(each).__name__ for each in done) == ["Claim", "Conflict", "Conflict", "Conflict"]
     winner = next(each for each in done if isinstance(each, Claim))
     assert all(f"by {winner.decided_by}" in each.detail for each in done if isinstance(each, Conflict))
@@ -219,10 +197,9 @@ def test_of_several_who_approve_at_once_one_makes_the_sensor(people: list[User],
 def test_approving_and_refusing_at_once_leaves_one_decision(people: list[User], network: Network, code: str) -> None:
     claim = asked(code)
     done = at_once(
-        [
-            lambda: approve_claim(claim, author=people[0], now=NOW),
-            lambda: refuse_claim(claim, author=people[1], now=NOW),
-        ]
+        lambda: approve_claim(claim, author=people[0], now=NOW),
+        lambda: refuse_claim(claim, author=people[1], now=NOW),
+        expected=Conflict,
     )
     assert sorted(type(each).__name__ for each in done) == ["Claim", "Conflict"]
     is_admitted = Claim.objects.get().state == ClaimState.APPROVED
@@ -232,13 +209,15 @@ def test_approving_and_refusing_at_once_leaves_one_decision(people: list[User], 
 def test_a_code_for_one_admits_one_of_several_approved_at_once(people: list[User], network: Network) -> None:
     _, code = create_claim_code(network, name="One", days=1, max_sensors=1, author=None, now=NOW)
     claims = [asked(code, f"s-{number}") for number in range(4)]
-    done = at_once([lambda claim=claim: approve_claim(claim, author=None, now=NOW) for claim in claims])
+    done = at_once(
+        *[lambda claim=claim: approve_claim(claim, author=None, now=NOW) for claim in claims], expected=Conflict
+    )
     assert sorted(type(each).__name__ for each in done) == ["Claim", "Conflict", "Conflict", "Conflict"]
     assert Sensor.objects.count() == ClaimCode.objects.get().used == 1
 
 
 def test_one_device_that_asks_twice_at_once_is_one_claim(people: list[User], network: Network, code: str) -> None:
-    done = at_once([lambda: present_claim(code, identifier="s-1", proof=PROOF, now=NOW)] * 4)
+    done = at_once(*[lambda: present_claim(code, identifier="s-1", proof=PROOF, now=NOW)] * 4)
     assert done == [None] * 4
     assert Claim.objects.count() == 1
 
@@ -248,25 +227,41 @@ def test_the_limit_holds_for_devices_that_come_at_once(
 ) -> None:
     settings.CLAIMS_PER_CODE = 2
     names = [f"s-{number}" for number in range(5)]
-    done = at_once([lambda name=name: present_claim(code, identifier=name, proof=PROOF, now=NOW) for name in names])
+    done = at_once(
+        *[lambda name=name: present_claim(code, identifier=name, proof=PROOF, now=NOW) for name in names],
+        expected=Conflict,
+    )
     assert sorted(type(each).__name__ for each in done) == ["Conflict"] * 3 + ["NoneType"] * 2
     assert Claim.objects.count() == 2
+
+
+@contextmanager
+def refused_meanwhile(code: str) -> Iterator[list[Forbidden]]:
+    """Run the block while a device that asks waits for locked codes and claims; the list has its refusal at the end."""
+    refusals: list[Forbidden] = []
+    are_locked = threading.Event()
+
+    def ask() -> None:
+        assert are_locked.wait(10)
+        with pytest.raises(Forbidden) as refusal:
+            present_claim(code, identifier="s-1", proof=PROOF, now=NOW)
+        refusals.append(refusal.value)
+
+    with beside(ask), transaction.atomic():
+        list(ClaimCode.objects.select_for_update())
+        list(Claim.objects.select_for_update())
+        are_locked.set()
+        wait_until(_somebody_waits_for_us, 10, "the device to wait for its code or claim")
+        yield refusals
 
 
 def test_nothing_is_left_waiting_by_a_code_that_is_revoked_while_devices_ask(
     people: list[User], network: Network, code: str
 ) -> None:
-    row = ClaimCode.objects.get()
-    with transaction.atomic():
-        ClaimCode.objects.select_for_update().get()
-        asking = threading.Thread(
-            target=lambda: at_once([lambda: present_claim(code, identifier="s-1", proof=PROOF, now=NOW)])
-        )
-        asking.start()
-        wait_until(_somebody_waits_for_us, 10, "the device to wait for the code")
-        revoke_claim_code(row, author=None, now=NOW)
-    asking.join(10)
-    assert not Claim.objects.filter(state=ClaimState.WAITING).exists()
+    with refused_meanwhile(code) as refusals:
+        revoke_claim_code(ClaimCode.objects.get(), author=None, now=NOW)
+    assert len(refusals) == 1
+    assert not Claim.objects.exists()
 
 
 @pytest.mark.parametrize("has_asked", [False, True])
@@ -275,17 +270,11 @@ def test_a_network_that_is_deleted_while_a_device_asks_is_a_refusal(
 ) -> None:
     if has_asked:
         approved(code)
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            ClaimCode.objects.select_for_update().get()
-            list(Claim.objects.select_for_update())
-            asking = pool.submit(at_once, [lambda: present_claim(code, identifier="s-1", proof=PROOF, now=NOW)])
-            wait_until(_somebody_waits_for_us, 10, "the device to wait for the network's deletion")
-            delete_network(network)
-        [refused] = asking.result(10)
+    with refused_meanwhile(code) as refusals:
+        delete_network(network)
     with pytest.raises(Forbidden) as wrong:
         present_claim(new_code(), identifier="s-1", proof=PROOF, now=NOW)
-    assert (type(refused), refused.detail) == (Forbidden, wrong.value.detail)
+    assert [(type(refusal), refusal.detail) for refusal in refusals] == [(Forbidden, wrong.value.detail)]
 
 
 def _somebody_waits_for_us() -> bool:

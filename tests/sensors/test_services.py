@@ -1,14 +1,13 @@
 """Writing networks, members, gateways, sensors: what holds on any path, also at the same time."""
 
-import threading
-
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from sensors import services
 from sensors.errors import Conflict, Forbidden, IdentifierTaken, Invalid, NotFound
 from sensors.models import Gateway, Membership, Network, Role, Sensor, SensorState, SensorTombstone, User
+from tests.together import at_once
 
 # The API's tests go through all that is refused there; here is what only services and the database know.
 
@@ -123,28 +122,6 @@ def test_a_token_is_for_active_users_and_bounded_in_time(db):
         services.create_token(user, days=1)
 
 
-def at_once(*works):
-    """Run the works in threads that start together; return what each returned or raised."""
-    barrier = threading.Barrier(len(works))
-    results = [None] * len(works)
-
-    def run(index):
-        try:
-            barrier.wait()
-            results[index] = works[index]()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 def test_two_owners_who_demote_each_other_leave_one(transactional_db):
     network = services.create_network(slug="two-owners", owner=None)
     users = [User.objects.create_user(name) for name in ("one", "two")]
@@ -153,6 +130,7 @@ def test_two_owners_who_demote_each_other_leave_one(transactional_db):
     results = at_once(
         lambda: services.set_member(network, user=users[0], role=Role.VIEWER),
         lambda: services.remove_member(network, user=users[1]),
+        expected=Conflict,
     )
     assert sum(isinstance(result, Conflict) for result in results) == 1
     assert Membership.objects.filter(role=Role.OWNER).count() == 1
@@ -160,6 +138,6 @@ def test_two_owners_who_demote_each_other_leave_one(transactional_db):
 
 def test_of_those_who_take_an_identifier_at_once_one_gets_it(transactional_db):
     network = services.create_network(slug="race", owner=None)
-    results = at_once(*[lambda: services.create_sensor(network, identifier="wanted")] * 8)
+    results = at_once(*[lambda: services.create_sensor(network, identifier="wanted")] * 8, expected=IdentifierTaken)
     assert sum(isinstance(result, Sensor) for result in results) == 1
     assert sum(isinstance(result, IdentifierTaken) for result in results) == 7

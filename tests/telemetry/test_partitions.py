@@ -1,7 +1,5 @@
 """Monthly partitions: made once, blocking nobody, dropped, and made again."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from telemetry import partitions
 from telemetry.models import Heartbeat, LogMessage
 from tests.telemetry.rows import make_sensor, put_measurements
+from tests.together import at_once
 
 
 def names(table: str = "telemetry_measurement") -> set[str]:
@@ -105,21 +104,14 @@ def test_a_known_month_costs_no_query(own_month: date, django_assert_num_queries
 
 def test_eight_at_once_make_the_same_months_once(own_month: date) -> None:
     wanted = [date(2031, number, 1) for number in range(5, 11)]
-    barrier = threading.Barrier(8)
 
     def make() -> None:
         # Each like a process of its own, which knows nothing yet.
-        try:
-            barrier.wait(10)
-            for month in wanted:
-                partitions.forget_months()
-                partitions.ensure_months([month])
-        finally:
-            connection.close()
+        for month in wanted:
+            partitions.forget_months()
+            partitions.ensure_months([month])
 
-    with ThreadPoolExecutor(8) as pool:
-        for future in [pool.submit(make) for _ in range(8)]:
-            future.result(30)
+    at_once(*[make] * 8)
 
     made = [partition.month for partition in partitions.partitions_of("telemetry_measurement") if partition.month]
     assert [month for month in made if month >= own_month] == wanted
