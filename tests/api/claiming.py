@@ -15,7 +15,7 @@ def make_code(caller: Any, network: Any, **fields: Any) -> str:
 
 
 def ask(world: Any, code: str, *, identifier: str = "boiler", proof: str = PROOF, **fields: Any) -> Any:
-    """Send what a device sends, from an address of its own unless one is given."""
+    """Send what a device sends, from one address for all of them unless another one is given."""
     address = fields.pop("address", "192.0.2.7")
     body = {"claim_code": code, "identifier": identifier, "proof": proof, **fields}
     return world.nobody.post("claims/", body, REMOTE_ADDR=address)
