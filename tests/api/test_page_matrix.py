@@ -70,8 +70,10 @@ def test_nobody_but_staff_gets_anything_of_the_admin(plant):
     for route in routes:
         address = filled(route, plant.names)
         got = {who: answer(client, address) for who, client in outsiders.items()}
+        # By a token, also of staff.
+        got |= {f"by {who}": answer(browser(), address, **plant.headers[who]) for who in CALLERS}
         wanted = {"admin/logout/": "/admin/", "admin/login/": "/login/"}.get(route, "/admin/login/")
-        assert got == dict.fromkeys(outsiders, wanted), address
+        assert got == dict.fromkeys(got, wanted), address
 
 
 def test_staff_get_of_the_admin_what_they_have_permissions_for(plant):
