@@ -93,6 +93,22 @@ def test_a_sensor_that_nobody_knows_is_kept_as_such(
     assert (rejected.reason, rejected.sensor_id, rejected.count) == ("unknown_sensor", None, 2)
 
 
+def test_a_payload_that_names_another_sensor_changes_nothing_there(
+    wire: Client, make_sensor: Callable[..., Sensor]
+) -> None:
+    sensor, other = make_sensor(), make_sensor()
+    named = {"sensor": other.identifier, "identifier": other.identifier, "sensor_id": other.pk}
+
+    wire.publish(f"measurements/{sensor.identifier}", {**named, "measurements": [{**measurement({"a": 1}), **named}]})
+    wait_for_the_next_good_message(wire, sensor)
+
+    rows = [Measurement, RejectedMessage]
+    assert [table.objects.filter(sensor_id=other.pk).exists() for table in rows] == [False, False]
+    assert SensorState.objects.get(sensor=other).last_seen_at is None
+    # What came is the speaker's.
+    assert Measurement.objects.filter(sensor_id=sensor.pk).count() + len(reasons(sensor)) == 2
+
+
 @pytest.mark.parametrize(
     "topic",
     [
