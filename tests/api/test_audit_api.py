@@ -9,12 +9,12 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from sensors import history, services
 from sensors.models import AuditEntry, Claim, Network, Role, Sensor, User
 from sensors.services.audit import prune_audit_log
-from tests.api.callers import Caller, listed, make_network, make_user
+from tests.api.callers import API, Caller, listed, make_network, make_user
 
 # Django collects an asynchronous answer for a test's client, and warns of it.
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
@@ -59,12 +59,10 @@ def test_a_session_is_no_token(world):
     user = world.owner.user
     user.set_password("correct-horse-battery")
     user.save()
-    world.owner.headers.clear()
-    world.owner.client.force_login(user)
-    world.owner.client.handler.enforce_csrf_checks = False
-    answer = world.owner.patch(f"networks/{world.network.slug}/", {"name": "Renamed"})
-    world.owner.client.handler.enforce_csrf_checks = True
-    assert answer.status_code == 200
+    browser = Client()
+    browser.force_login(user)
+    path = f"{API}networks/{world.network.slug}/"
+    assert browser.patch(path, {"name": "Renamed"}, content_type="application/json").status_code == 200
     entry = AuditEntry.objects.filter(object_repr="Renamed").get()
     assert (entry.actor_name, entry.token_name) == (user.username, "")
 
