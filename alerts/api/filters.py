@@ -16,7 +16,7 @@ from alerts.models import (
     RuleKind,
     Silence,
 )
-from sensors.api.filters import TextsFilter
+from sensors.api.filters import TextsFilter, TimeFilter
 
 
 def _id_filter(field_name: str, label: str) -> django_filters.NumberFilter:
@@ -48,8 +48,8 @@ class AlertFilters(django_filters.FilterSet):
     gateway = TextsFilter(field_name="gateway_identifier", label="Identifier; repeatable: any of them.")
     rule = _id_filter("rule_id", "Id of a rule.")
     flapping = django_filters.BooleanFilter(label="Whether it is marked as flapping.")
-    start = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte", label="Began then or later.")
-    end = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt", label="Began before.")
+    start = TimeFilter(field_name="started_at", lookup_expr="gte", label="Began then or later.")
+    end = TimeFilter(field_name="started_at", lookup_expr="lt", label="Began before.")
 
     class Meta:
         model = Alert

@@ -19,7 +19,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 
 from sensors import queries
-from sensors.api.filters import Filters, TextsFilter
+from sensors.api.filters import Filters, TextsFilter, TimeFilter
 from sensors.api.renderers import AnyAccepted
 from sensors.api.views import ListViewSet
 from sensors.history import csv_head, csv_lines, entry_as_dict, ndjson_lines, next_entries
@@ -75,8 +75,8 @@ class AuditFilters(django_filters.FilterSet):
     )
     actor = TextsFilter(field_name="actor_name", label="Username; repeatable: any of them.")
     search = django_filters.CharFilter(method="find", label="Part of the object's, the actor's or the token's name.")
-    start = django_filters.IsoDateTimeFilter(field_name="timestamp", lookup_expr="gte", label="Then or later.")
-    end = django_filters.IsoDateTimeFilter(field_name="timestamp", lookup_expr="lt", label="Before.")
+    start = TimeFilter(field_name="timestamp", lookup_expr="gte", label="Then or later.")
+    end = TimeFilter(field_name="timestamp", lookup_expr="lt", label="Before.")
 
     class Meta:
         model = AuditEntry

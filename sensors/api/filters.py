@@ -1,6 +1,7 @@
 """Filters of lists. A parameter that no filter knows is refused, so that a typo never returns everything."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import django_filters
@@ -8,6 +9,7 @@ from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import CharField, Q, QuerySet
 from django.db.models.functions import Cast
+from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
@@ -53,6 +55,23 @@ class _Texts(forms.Field):
         for text in texts:
             ProhibitNullCharactersValidator()(text)
         return texts
+
+
+class _Time(IsoDateTimeField):
+    """A time of any offset, in UTC: the database takes none of sixteen hours or more."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        time = super().to_python(value)
+        try:
+            return time and time.astimezone(UTC)
+        except OverflowError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class TimeFilter(django_filters.IsoDateTimeFilter):
+    """A parameter that is a time."""
+
+    field_class = _Time
 
 
 @extend_schema_field({"type": "array", "items": {"type": "string"}})

@@ -303,12 +303,18 @@ def test_the_command_writes_the_same(world, capsysbinary):
     assert capsysbinary.readouterr().out.decode() == history.csv_head().decode()
 
 
+@pytest.mark.parametrize("path", [ENTRIES, "alerts/"])
+def test_a_time_may_have_an_offset_that_the_database_does_not_know(world, path):
+    assert listed(world.owner, path, start="2561-05-04T18:33:58-16:26", end="2561-05-04T18:33:58+22:30") == []
+
+
 @pytest.mark.parametrize(
     ("query", "field", "words"),
     [
         ("?kind=planet", "kind", "'planet' is none of"),
         ("?action=steal", "action", "steal"),
         ("?start=now", "start", "valid"),
+        ("?end=9999-12-31T23:59:59-01:00", "end", "valid"),
         ("?actr=x", "actr", "Unknown parameter"),
     ],
 )
