@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from tests.api.callers import make_user
 from tests.live.web import ROOT, WebProcess
 
 SCRIPT = ROOT / "scripts" / "check-production"
@@ -55,8 +57,12 @@ def production(
 
 
 def get(web: WebProcess, path: str, **headers: str) -> http.client.HTTPResponse:
+    return ask(web, "GET", path, **headers)
+
+
+def ask(web: WebProcess, method: str, path: str, body: str = "", **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(web.host, timeout=10)
-    connection.request("GET", path, headers=headers)
+    connection.request(method, path, body, headers)
     answer = connection.getresponse()
     answer.read()
     connection.close()
@@ -78,11 +84,26 @@ def test_who_comes_without_tls_is_led_to_it(production: WebProcess) -> None:
     assert get(production, "/healthz").status == 200
 
 
-def test_cookies_go_over_tls_alone_and_to_no_other_site(production: WebProcess) -> None:
-    (cookie,) = get(production, "/login/", **TLS).headers.get_all("Set-Cookie")
+def test_cookies_go_over_tls_alone_and_to_no_other_site(production: WebProcess, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        user = make_user(password="correct-horse-battery")
+    (form,) = get(production, "/login/", **TLS).headers.get_all("Set-Cookie")
+    token = form.partition(";")[0].removeprefix("csrftoken=")
+    fields = {"username": user.username, "password": "correct-horse-battery", "csrfmiddlewaretoken": token}
+    headers = {
+        **TLS,
+        "Cookie": f"csrftoken={token}",
+        "Referer": f"https://{production.host}/login/",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    answer = ask(production, "POST", "/login/", urlencode(fields), **headers)
 
-    assert cookie.startswith("csrftoken=")
-    assert {"Secure", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
+    assert answer.status == 302
+    cookies = {cookie.partition("=")[0]: cookie for cookie in [form, *answer.headers.get_all("Set-Cookie")]}
+    assert cookies.keys() >= {"csrftoken", "sessionid"}
+    for name, cookie in cookies.items():
+        assert {"Secure", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}, name
+    assert "HttpOnly" in cookies["sessionid"]
 
 
 def test_files_may_be_kept_and_pages_not(production: WebProcess) -> None:
