@@ -4,10 +4,11 @@ No such broker is installed here: these requests are what was tried (docs/broker
 """
 
 import base64
+import http.client
+import json
 from urllib.parse import urlsplit
 
 import pytest
-from django.db import OperationalError, connection
 from structlog.testing import capture_logs
 
 from sensors.broker import logins
@@ -35,7 +36,8 @@ from tests.api.asking import (
     emqx_login,
     vernemq_login,
 )
-from tests.api.callers import Caller
+from tests.api.callers import API, Caller
+from tests.live.web import WebProcess
 
 pytestmark = pytest.mark.usefixtures("asking")
 
@@ -241,26 +243,36 @@ def test_a_service_without_a_secret_answers_no_broker(settings, db, path):
 # --- What cannot be answered -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _no_database(db):
-    def away(*_):
-        raise OperationalError("the database is away")
-
-    with connection.execute_wrapper(away):
-        yield
-
-
-@pytest.mark.usefixtures("_no_database")
-def test_while_the_database_is_away_nobody_is_admitted(broker, name):
+def test_while_the_database_is_away_nobody_is_admitted(tmp_path, name):
     """EMQX passes over every answer but 200; the other two take 5xx for an error, and refuse."""
-    assert broker.post(EMQX_LOGIN, emqx_login(name, "x", name)).json() == DENIED
-    question = {"username": name, "topic": f"measurements/{name}", "action": "publish"}
-    answer = broker.post(EMQX_USE, question)
-    assert (answer.status_code, answer.json()["result"]) == (200, "deny")
-    assert ask_vernemq(broker, "auth_on_register", vernemq_login(name, "x", name)).status_code == 503
-    assert broker.post(f"{GO_AUTH}user/", {"username": name, "password": "x", "clientid": name}).status_code == 503
-    question = {"username": name, "clientid": name, "topic": f"measurements/{name}", "acc": 2}
-    assert broker.post(f"{GO_AUTH}acl/", question).status_code == 503
+    web = WebProcess(
+        log=tmp_path / "web.log",
+        DATABASE_URL="postgres://nobody@127.0.0.1:1/none",
+        DATABASE_POOL_SIZE="0",
+        MQTT_ACCOUNTS="http",
+        MQTT_URL=MQTT,
+        BROKER_AUTH_SECRET=SECRET,
+    ).start()
+
+    def asked(path, question, **headers):
+        connection = http.client.HTTPConnection(web.host, timeout=30)
+        headers = {**BROKER, "Content-Type": "application/json", **headers}
+        connection.request("POST", API + path, json.dumps(question), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    try:
+        assert asked(EMQX_LOGIN, emqx_login(name, "x", name)) == (200, DENIED)
+        use = {"username": name, "topic": f"measurements/{name}", "action": "publish"}
+        status, answer = asked(EMQX_USE, use)
+        assert (status, answer["result"]) == (200, "deny")
+        hook = {"vernemq-hook": "auth_on_register"}
+        assert asked(VERNEMQ, vernemq_login(name, "x", name), **hook)[0] == 503
+        assert asked(f"{GO_AUTH}user/", {"username": name, "password": "x", "clientid": name})[0] == 503
+        question = {"username": name, "clientid": name, "topic": f"measurements/{name}", "acc": 2}
+        assert asked(f"{GO_AUTH}acl/", question)[0] == 503
+    finally:
+        web.stop()
 
 
 @pytest.mark.parametrize(
