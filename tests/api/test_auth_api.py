@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-import uuid
 from datetime import timedelta
 from io import StringIO
 
@@ -15,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from sensors import services
 from sensors.addresses import origin
 from sensors.models import AccessToken
+from tests.accounts.people import fresh_address
 from tests.api.callers import Caller, make_user
 
 pytestmark = pytest.mark.django_db
@@ -31,10 +31,6 @@ def _fast_passwords(settings):
 def address():
     """An address that nobody else uses: attempts to log in are counted by it."""
     return fresh_address()
-
-
-def fresh_address():
-    return str(ipaddress.IPv6Address(uuid.uuid4().int))
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Who guesses claim codes, and who floods with a good one."""
 
-import ipaddress
 import logging
-import uuid
 
 import pytest
 from django.utils import timezone
 
 from sensors.models import ClaimCode
+from tests.accounts.people import fresh_address
 from tests.api.callers import listed
 from tests.api.claiming import ask, make_code, waiting
 
@@ -21,11 +20,6 @@ def code(world) -> str:
 def _three_a_day(settings) -> None:
     rates = {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "claim": "3/d"}
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
-
-
-def fresh_address() -> str:
-    """Return an address that nobody else uses: wrong codes are counted by it."""
-    return str(ipaddress.IPv6Address(uuid.uuid4().int))
 
 
 @pytest.mark.usefixtures("_three_a_day")
