@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from fleet.stack.mosquitto import MosquittoServer
-from fleet.stack.places import DataDir
 from sensors.models import Claim, ClaimState, Network, Role, Sensor, User
 from sensors.services import create_network, set_member
 from telemetry.models import Measurement
@@ -20,18 +19,11 @@ from tests.api.callers import Caller
 from tests.bridges import ROOT, BridgeProcess
 from tests.docker.broker import Client
 from tests.live.web import WebProcess
-from tests.servers import make_mosquitto
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Launch = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def broker(own_place: DataDir, own_servers: Callable[[MosquittoServer], MosquittoServer]) -> MosquittoServer:
-    """A mosquitto that takes nobody without a login."""
-    return own_servers(make_mosquitto(own_place, anonymous=False))
 
 
 @pytest.fixture

@@ -36,12 +36,6 @@ StartBridge = Callable[[], BridgeProcess]
 
 
 @pytest.fixture
-def broker(own_place: DataDir, own_servers: Callable[[MosquittoServer], MosquittoServer]) -> MosquittoServer:
-    """A mosquitto that takes nobody without a login."""
-    return own_servers(make_mosquitto(own_place, anonymous=False))
-
-
-@pytest.fixture
 def start_bridge(broker: MosquittoServer, tmp_path: Path) -> Iterator[StartBridge]:
     bridges: list[BridgeProcess] = []
 
