@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 SECRET = "b7Qk2-a secret of the broker's own, Zx91"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-MQTT = "mqtt://fleet-bridge:Sldkfj2398-bridge@broker.example.org"
+MQTT = "mqtt://fleet-bridge:Sldkfj2398-Sldkfj2398@broker.example.org"
 BROKER = {"Authorization": f"Bearer {SECRET}"}
 
 EMQX_LOGIN = "broker/emqx/authentication/"

@@ -178,6 +178,7 @@ _NAMELESS = {"GET tokens/", "GET stats/"}
 @pytest.mark.parametrize(
     "name", [name for name, operation in OPERATIONS.items() if name.startswith("GET ") and operation.needs == LOGIN]
 )
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
 def test_what_everybody_may_ask_tells_the_owner_of_another_network_nothing_of_this_one(plant, name):
     put_log_messages(Sensor.objects.get(identifier="matrix-sensor"), [(timezone.now(), "warning", "Matrix")])
     names = (plant.network.slug, "matrix-sensor", "matrix-gateway", "claimed", "Matrix", "Hook", "Hot")

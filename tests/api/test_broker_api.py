@@ -61,13 +61,13 @@ def test_a_sensor_comes_in_with_its_own_password_and_client_id_alone(broker, log
 
 @pytest.mark.parametrize("which", WHICH)
 def test_the_services_own_login_comes_in_as_who_may_everything(broker, which):
-    assert admits(broker, which, "fleet-bridge", "Sldkfj2398-bridge", "fleet-publisher-0-of-1")
+    assert admits(broker, which, "fleet-bridge", "Sldkfj2398-Sldkfj2398", "fleet-publisher-0-of-1")
     assert not admits(broker, which, "fleet-bridge", "wrong", "fleet-publisher-0-of-1")
     assert not admits(broker, which, "fleet-bridge", "", "fleet-bridge-0-of-1")
 
 
 def test_only_the_services_own_login_is_a_superuser(broker, login, name):
-    answer = broker.post(EMQX_LOGIN, emqx_login("fleet-bridge", "Sldkfj2398-bridge", "fleet-bridge-0-of-1"))
+    answer = broker.post(EMQX_LOGIN, emqx_login("fleet-bridge", "Sldkfj2398-Sldkfj2398", "fleet-bridge-0-of-1"))
     assert answer.json() == {"result": "allow", "is_superuser": True}
     assert broker.post(EMQX_LOGIN, emqx_login(name, login.password, name)).json() == ALLOWED
     superuser = f"{GO_AUTH}superuser/"
