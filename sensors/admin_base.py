@@ -3,13 +3,14 @@
 The services hold the rules; a page only asks them. Nothing here knows a particular model.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 
 from sensors.errors import DomainError
@@ -39,6 +40,27 @@ LABEL_COLOURS: dict[str, str] = {
     "critical": "danger",
     "error": "danger",
 }
+
+
+def admin_page(admin: ModelAdmin, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+    """Return a page of `admin` besides those that it has, such as the question before an action."""
+    request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
+    return TemplateResponse(
+        request, template, {**admin.admin_site.each_context(request), "opts": admin.opts, **context}
+    )
+
+
+def ask_first(
+    admin: ModelAdmin,
+    request: HttpRequest,
+    question: str,
+    chosen: Sequence[models.Model],
+    action: str,
+    *,
+    template: str = "sensors/confirm_action.html",
+) -> TemplateResponse:
+    """Return the page that asks before `action` is done to the `chosen` rows; its yes has `confirmed`."""
+    return admin_page(admin, request, template, title="Are you sure?", question=question, chosen=chosen, action=action)
 
 
 class ServiceForm(forms.ModelForm):

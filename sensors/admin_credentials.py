@@ -1,16 +1,17 @@
 """What the admin does with sensors' credentials: issue, rotate, revoke, each after a question."""
 
 import base64
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
+from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from sensors import services
+from sensors.admin_base import admin_page, ask_first
 from sensors.errors import DomainError, NotFound
 from sensors.models import Sensor, User
 from sensors.spreadsheets import csv_lines
@@ -49,13 +50,15 @@ class CredentialActions:
                 *((login.username, login.client_id, login.password) for login in logins),
             ]
         )
-        context = {
-            "title": "New credentials",
-            "logins": logins,
+        return admin_page(
+            cast(ModelAdmin, self),
+            request,
+            "sensors/issued_credentials.html",
+            title="New credentials",
+            logins=logins,
             # The policy of pages allows no script of the page's own; a link needs none.
-            "file": f"data:text/csv;charset=utf-8;base64,{base64.b64encode(file).decode()}",
-        }
-        return self._page(request, "sensors/issued_credentials.html", context)
+            file=f"data:text/csv;charset=utf-8;base64,{base64.b64encode(file).decode()}",
+        )
 
     @action(description="Revoke credentials", permissions=["change"])
     def revoke_credentials(self, request: HttpRequest, queryset: QuerySet[Sensor]) -> HttpResponse | None:
@@ -88,14 +91,9 @@ class CredentialActions:
             return [], None
         if request.POST.get("confirmed") == "yes":
             return sensors, None
-        context = {"title": "Are you sure?", "question": question, "chosen": sensors, "action": name}
-        return [], self._page(request, "sensors/confirm_credentials.html", context)
-
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        admin: Any = self
-        request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
-        common = {**admin.admin_site.each_context(request), "opts": admin.opts}
-        return TemplateResponse(request, template, common | context)
+        return [], ask_first(
+            cast(ModelAdmin, self), request, question, sensors, name, template="sensors/confirm_credentials.html"
+        )
 
     def _tell(self, request: HttpRequest, words: str, level: int) -> None:
         admin: Any = self

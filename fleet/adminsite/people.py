@@ -12,13 +12,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from fleet.accounts import second_factor
 from fleet.accounts.links import mail_password_link, password_link
 from sensors.admin import UserAdmin
+from sensors.admin_base import ask_first
 from sensors.errors import DomainError
 from sensors.models import User
 
@@ -85,24 +85,13 @@ class PeopleAdmin(UserAdmin):
         users = self._allowed(request, queryset)
         if users and request.POST.get("confirmed") != "yes":
             question = "Switch off the second factor of these users? The password alone lets them in then."
-            return self._ask(request, question, users, "end_second_factor")
+            return ask_first(self, request, question, users, "end_second_factor")
         for user in users:
             if second_factor.turn_off(user) is not None:
                 self.message_user(request, f"{user} logs in with the password alone now.", messages.SUCCESS)
             else:
                 self.message_user(request, f"{user} had no second factor.", messages.INFO)
         return None
-
-    def _ask(self, request: HttpRequest, question: str, users: list[User], name: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Are you sure?",
-            "opts": self.opts,
-            "question": question,
-            "chosen": users,
-            "action": name,
-        }
-        return TemplateResponse(request, "sensors/confirm_action.html", context)
 
     def _allowed(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
         """Return those of the chosen users whom the caller may change one by one."""
