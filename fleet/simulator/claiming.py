@@ -21,7 +21,6 @@ TIMEOUT_S: Final = 10.0
 RETRY_S: Final = 5.0
 # Requests under way at once: a hall of devices, not an attack.
 AT_ONCE: Final = 10
-LINE_END: Final = "\n"
 _LATER: Final = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -100,7 +99,8 @@ def keep_in(path: Path, identifier: str, login: Credentials) -> None:
     with path.open("a+", encoding="utf-8") as file:
         file.seek(0)
         text = file.read()
-        file.write(f"{'' if not text or text.endswith(LINE_END) else LINE_END}{identifier} {login.password}{LINE_END}")
+        begin = "\n" if text and not text.endswith("\n") else ""
+        file.write(f"{begin}{identifier} {login.password}\n")
 
 
 def _post(url: str, body: dict[str, str]) -> _Answer:
