@@ -70,6 +70,11 @@ def test_new_credentials_are_shown_and_downloaded_and_the_question_is_gone(page,
     [row] = csv.DictReader(download.value.path().open())
     assert hashed_secrets()[world.names[0]].matches(row["password"])
     expect(page.get_by_role("cell", name=row["password"])).to_be_visible()
+    # On a phone, too, nothing of it is beyond the edge.
+    page.set_viewport_size({"width": 390, "height": 800})
+    shown = page.get_by_role("cell", name=row["password"]).bounding_box()
+    assert shown is not None
+    assert shown["x"] + shown["width"] <= 390
     expect(page.get_by_role("button", name="Yes, I’m sure")).to_have_count(0)
 
 
